@@ -14,15 +14,16 @@ namespace tessera::base_internal {
 
 }  // namespace tessera::base_internal
 
-#define TESSERA_CHECK(condition)                                                                     \
-  (__builtin_expect(static_cast<bool>(condition), 1) ? static_cast<void>(0)                          \
-                                                     : ::tessera::base_internal::CheckFailed(__FILE__, __LINE__, #condition))
+#define TESSERA_CHECK(condition)                     \
+  (__builtin_expect(static_cast<bool>(condition), 1) \
+       ? static_cast<void>(0)                        \
+       : ::tessera::base_internal::CheckFailed(__FILE__, __LINE__, #condition))
 
-#define TESSERA_CHECK_OK(expression)                                                                \
-  do {                                                                                              \
-    if (const absl::Status tessera_check_status = (expression); !tessera_check_status.ok()) {       \
+#define TESSERA_CHECK_OK(expression)                                                                  \
+  do {                                                                                                \
+    if (const absl::Status tessera_check_status = (expression); !tessera_check_status.ok()) {         \
       ::tessera::base_internal::CheckOkFailed(__FILE__, __LINE__, #expression, tessera_check_status); \
-    }                                                                                               \
+    }                                                                                                 \
   } while (false)
 
 #ifdef NDEBUG

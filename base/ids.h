@@ -19,10 +19,11 @@ struct Id {
   }
 };
 
-using TokenId = int32_t;                        // an id of the model's vocabulary
-using RequestId = Id<struct RequestTag, int64_t>;    // one generation asked of a worker group, unique per server process
-using SequenceId = Id<struct SequenceTag, int64_t>;  // one run of a request on a worker rank; a resumed request gets a new one
-using BlockId = int32_t;                        // index of a cache block in one rank's pool
+using TokenId = int32_t;                           // an id of the model's vocabulary
+using RequestId = Id<struct RequestTag, int64_t>;  // one generation asked of a worker group, unique per server process
+using SequenceId =
+    Id<struct SequenceTag, int64_t>;  // one run of a request on a worker rank; a resumed request gets a new one
+using BlockId = int32_t;              // index of a cache block in one rank's pool
 
 }  // namespace tessera
 

@@ -43,7 +43,8 @@ absl::Status SetUpLog(std::string_view level, std::string_view format) {
         absl::StrFormat("log level: got '%s', wanted trace, debug, info, warn, error or off", std::string(level)));
   }
   if (format != "text" && format != "json") {
-    return absl::InvalidArgumentError(absl::StrFormat("log format: got '%s', wanted text or json", std::string(format)));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("log format: got '%s', wanted text or json", std::string(format)));
   }
   auto logger = std::make_shared<spdlog::logger>("tessera", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_level(parsed);

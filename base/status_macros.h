@@ -9,8 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define TESSERA_RETURN_IF_ERROR(expression)                                           \
-  do {                                                                                \
+#define TESSERA_RETURN_IF_ERROR(expression)                                                      \
+  do {                                                                                           \
     if (absl::Status tessera_status = (expression); !tessera_status.ok()) return tessera_status; \
   } while (false)
 

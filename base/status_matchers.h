@@ -24,8 +24,7 @@ MATCHER(IsOk, "is OK") {
 
 MATCHER_P2(StatusIs, code, message_matcher, "") {
   *result_listener << ToStatus(arg).ToString();
-  return ToStatus(arg).code() == code &&
-         testing::Matches(message_matcher)(std::string(ToStatus(arg).message()));
+  return ToStatus(arg).code() == code && testing::Matches(message_matcher)(std::string(ToStatus(arg).message()));
 }
 
 }  // namespace tessera

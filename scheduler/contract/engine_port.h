@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/ids.h"
+#include "scheduler/contract/request.h"
+#include "scheduler/contract/token_batch.h"
+
+namespace tessera {
+
+// What a group can do; fixed once it is ready.
+struct EngineLimits {
+  int32_t context_tokens_max = 0;     // prompt + generated tokens of one request
+  int64_t cache_tokens_per_rank = 0;  // a request lives on one rank: prompt + max_tokens must fit here too
+  int32_t vocab_size = 0;
+  int32_t num_ranks = 0;
+  int32_t block_tokens = 0;
+  int32_t num_blocks_per_rank = 0;
+};
+
+// A snapshot of what a group is doing. Counters only grow.
+struct EngineStatus {
+  bool ready = false;       // a real forward pass has succeeded and nothing is broken
+  std::string reason;       // why it is not ready
+  int32_t num_waiting = 0;  // requests accepted and not running
+  int32_t num_running = 0;
+  int64_t num_blocks_used = 0;  // over all ranks
+  int64_t num_blocks_total = 0;
+  int64_t num_steps = 0;
+  int64_t num_preemptions = 0;
+  int64_t num_prompt_tokens = 0;  // computed, recomputed ones not included
+  int64_t num_generated_tokens = 0;
+  int64_t num_cached_prompt_tokens = 0;
+  int64_t num_failed_numeric = 0;                   // requests ended because their logits were not finite
+  absl::Time last_progress = absl::InfinitePast();  // end of the last step
+};
+
+// Receives what each step brought. Called on the engine's thread, in step order: must not block, throw or call back.
+class TokenSink {
+ public:
+  virtual ~TokenSink() = default;
+  virtual void OnTokens(TokenBatch batch) = 0;
+};
+
+// The server's view of one worker group. All methods are thread-safe and return at once.
+class EnginePort {
+ public:
+  virtual ~EnginePort() = default;
+
+  // Prices the request and queues it. From then on the sink gets its tokens and exactly one finish. Errors, none of
+  // which leaves anything behind: InvalidArgument (names the field), OutOfRange (it can never fit; the message has the
+  // numbers), ResourceExhausted (the queue is full: try later), Unavailable (draining or broken), AlreadyExists (id).
+  virtual absl::Status Submit(Request request) = 0;
+
+  // Ends a request with kCancelled within a step; does nothing if it has ended or is not known.
+  virtual void Cancel(RequestId id) = 0;
+
+  virtual EngineLimits limits() const = 0;
+  virtual EngineStatus Status() const = 0;
+
+  // Refuses new requests from now on (Unavailable); accepted ones run to their end.
+  virtual void Drain() = 0;
+};
+
+}  // namespace tessera
