@@ -23,7 +23,9 @@ find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
 
 add_library(tessera_options INTERFACE)
-target_compile_options(tessera_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract=off)
+target_compile_options(tessera_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror
+                       -Wno-missing-field-initializers  # designated initializers name what differs from the defaults
+                       -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(tessera_options INTERFACE -Wthread-safety)
 endif()
