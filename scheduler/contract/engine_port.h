@@ -1,11 +1,13 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/ids.h"
+#include "scheduler/contract/finish_reason.h"
 #include "scheduler/contract/request.h"
 #include "scheduler/contract/token_batch.h"
 
@@ -21,6 +23,10 @@ struct EngineLimits {
   int32_t num_blocks_per_rank = 0;
 };
 
+// Upper bounds of EngineStatus::num_steps_by_tokens: the buckets of vLLM's iteration_tokens_total histogram.
+inline constexpr std::array<int64_t, 13> kStepTokensBounds = {1,   8,    16,   32,   64,   128,  256,
+                                                              512, 1024, 2048, 4096, 8192, 16384};
+
 // A snapshot of what a group is doing. Counters only grow.
 struct EngineStatus {
   bool ready = false;       // a real forward pass has succeeded and nothing is broken
@@ -34,7 +40,13 @@ struct EngineStatus {
   int64_t num_prompt_tokens = 0;  // computed, recomputed ones not included
   int64_t num_generated_tokens = 0;
   int64_t num_cached_prompt_tokens = 0;
-  int64_t num_failed_numeric = 0;                   // requests ended because their logits were not finite
+  int64_t num_failed_numeric = 0;                         // requests ended because their logits were not finite
+  int64_t num_waiting_tokens = 0;                         // prompt and generated tokens of the waiting requests
+  int64_t num_refused = 0;                                // Submit calls that returned an error
+  std::array<int64_t, kNumFinishReasons> num_finished{};  // by FinishReason
+  int64_t num_step_tokens = 0;                            // run by all steps on all ranks
+  // Steps by the tokens they ran on all ranks; the last count is of those above all bounds.
+  std::array<int64_t, kStepTokensBounds.size() + 1> num_steps_by_tokens{};
   absl::Time last_progress = absl::InfinitePast();  // end of the last step
 };
 

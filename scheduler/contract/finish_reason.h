@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace tessera {
@@ -12,6 +13,8 @@ enum class FinishReason {
   kDeadline,   // its deadline passed, queued or running
   kError,      // it failed; the status says why; other requests are not affected
 };
+
+inline constexpr size_t kNumFinishReasons = 5;
 
 std::string_view ToString(FinishReason reason);
 

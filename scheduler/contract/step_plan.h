@@ -37,7 +37,7 @@ struct Slice {
 // All that one rank does in one step. Holds changes only, so that a plan can be sent while the step before it still
 // runs. Applied in the order of the fields. A slice of a sequence that has ended is wasted work, never an error.
 struct StepPlan {
-  int64_t step = 0;                      // previous + 1; a gap or a repeat takes the group out of rotation
+  int64_t step = 0;                      // 1, 2, 3 …: a gap or a repeat takes the group out of rotation
   std::vector<int32_t> tokens_per_rank;  // [ranks]; sizes every exchange buffer without another message
   std::vector<SequenceId> freed;  // the worker forgets them; their blocks may be used by others from this step on
   std::vector<AddedSequence> added;

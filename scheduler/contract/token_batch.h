@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "base/ids.h"
 #include "scheduler/contract/finish_reason.h"
 
@@ -31,8 +32,10 @@ struct RequestTokens {
   std::vector<PositionLogprobs> logprobs;         // one per token, or empty when not asked for
   std::vector<PositionLogprobs> prompt_logprobs;  // of the next prompt positions in order, starting at the second
   int32_t num_cached_tokens = 0;                  // prompt tokens found in the prefix cache, with the first tokens
-  std::optional<FinishReason> finish;             // set exactly once, in the last message of a request
-  absl::Status status;                            // not OK exactly when finish is kError
+  absl::Time started =
+      absl::InfinitePast();            // when its first step was planned (queue time's end), with the first tokens
+  std::optional<FinishReason> finish;  // set exactly once, in the last message of a request
+  absl::Status status;                 // not OK exactly when finish is kError
 };
 
 // All that one step brought, to all requests of one server: one message a step.
