@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+
 #include "absl/status/status.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/tensor.h"
@@ -12,6 +15,8 @@ struct GatedMlpWeights {
   const PackedMatrix* up = nullptr;    // [F, D]
   const PackedMatrix* down = nullptr;  // [D, F]
 };
+// Refuses weights that are missing or whose shapes disagree; `operation` begins the message.
+absl::Status Validate(const GatedMlpWeights& weights, int64_t hidden_size, std::string_view operation);
 
 // output[t] (+)= down · (silu(gate · input[t]) ⊙ (up · input[t])),   silu(z) = z / (1 + e^−z). Batch-invariant.
 struct GatedMlpArgs {

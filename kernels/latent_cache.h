@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "kernels/dtype.h"
@@ -24,6 +26,11 @@ struct LatentCacheView {
   int64_t row_values() const { return kv_lora_rank + qk_rope_head_dim; }
   void* Row(int64_t slot) const { return static_cast<char*>(data) + slot * row_values() * SizeOf(dtype); }
 };
+// Refuses a cache without memory, of another type or without a size; `operation` begins the message.
+absl::Status Validate(const LatentCacheView& cache, std::string_view operation);
+// Refuses a block table with too few blocks for `num_tokens`, or with one that the cache lacks.
+absl::Status ValidateBlockTable(const LatentCacheView& cache, std::span<const int32_t> block_table, int64_t num_tokens,
+                                std::string_view operation);
 
 // Normalizes the latent part of each token, rotates its key and writes both to the token's slot
 // (block · kBlockTokens + index in the block), rounded to the cache's type. Source: DeepSeek-V2, arXiv 2405.04434, 2.1.
