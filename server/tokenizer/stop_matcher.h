@@ -19,7 +19,7 @@ struct StopLimits {
 // The stop strings of one request, compiled (Aho–Corasick). Immutable, shared by the request's n streams.
 class StopStrings {
  public:
-  // Refuses an empty or repeated stop, invalid UTF-8 and what exceeds the limits; errors name stop[i].
+  // Refuses an empty stop, invalid UTF-8 and what exceeds the limits; errors name stop[i].
   static absl::StatusOr<std::shared_ptr<const StopStrings>> Create(std::vector<std::string> stops,
                                                                    const StopLimits& limits = {});
 
