@@ -9,10 +9,7 @@ void DeadlineQueue::Add(absl::Time deadline, RequestId request) {
   TESSERA_CHECK(deadlines_.emplace(deadline, request).second);
 }
 
-void DeadlineQueue::Remove(absl::Time deadline, RequestId request) {
-  if (deadline == absl::InfiniteFuture()) return;
-  TESSERA_CHECK(deadlines_.erase({deadline, request}) == 1);
-}
+void DeadlineQueue::Remove(absl::Time deadline, RequestId request) { deadlines_.erase({deadline, request}); }
 
 std::optional<RequestId> DeadlineQueue::PopExpired(absl::Time now) {
   if (deadlines_.empty() || deadlines_.begin()->first > now) return std::nullopt;

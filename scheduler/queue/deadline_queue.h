@@ -15,7 +15,7 @@ class DeadlineQueue {
   // Requires: not in the queue. O(log n).
   void Add(absl::Time deadline, RequestId request);
 
-  // Requires: was added with this deadline and neither removed nor popped since. O(log n).
+  // Does nothing if it has been popped or had no deadline. O(log n).
   void Remove(absl::Time deadline, RequestId request);
 
   // Takes out the request with the earliest deadline if that is at or before `now`; call until it returns nothing.

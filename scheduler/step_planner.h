@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "scheduler/contract/step_plan.h"
+#include "scheduler/engine_config.h"
+#include "scheduler/open_request.h"
+#include "scheduler/queue/waiting_queue.h"
+#include "scheduler/rank_planner.h"
+
+namespace tessera {
+
+// A step of all ranks, ready to be handed to the workers.
+struct PlannedStep {
+  std::vector<StepPlan> plans;    // by rank
+  int64_t num_tokens = 0;         // of all ranks
+  int64_t num_prompt_tokens = 0;  // of those, prompt tokens that run for the first time
+};
+
+// Plans the steps of a group: what runs goes on, then waiting requests start in order of precedence, each on the rank
+// that has least on hand. The first that no rank has room for holds back those behind it, so that a large request is
+// not overtaken for ever. Deterministic; not thread-safe.
+class StepPlanner {
+ public:
+  using Find = std::function<OpenRequest&(RequestId)>;  // an open request by its id
+
+  StepPlanner(const RankPolicy& policy, int32_t num_ranks, Find find);
+
+  // The request waits: newly, or again after preemption.
+  void AddWaiting(OpenRequest& request);
+
+  // The request, waiting or running, has ended.
+  void Remove(OpenRequest& request);
+
+  // Nothing when no rank has a token to run; unless `may_be_empty` and workers are to forget ended sequences.
+  std::optional<PlannedStep> Plan(int64_t step, bool may_be_empty);
+
+  // What the last Plan() changed.
+  const std::vector<OpenRequest*>& started() const { return started_; }
+  const std::vector<OpenRequest*>& preempted() const { return preempted_; }
+
+  SequenceId TakeSequenceId() { return {next_sequence_++}; }
+  bool has_waiting() const { return !waiting_.empty(); }
+  bool has_freed() const;
+  int32_t num_running() const;
+  int64_t num_blocks_used() const;
+
+ private:
+  RankPlanner* LeastLoadedFor(const OpenRequest& request);
+  void StartWaiting();
+
+  const Find find_;
+  std::vector<RankPlanner> ranks_;
+  WaitingQueue waiting_;
+  int64_t next_sequence_ = 0;
+  std::vector<OpenRequest*> started_;
+  std::vector<OpenRequest*> preempted_;
+};
+
+}  // namespace tessera
