@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "worker/checkpoint/checkpoint.h"
+#include "worker/model/weights.h"
+
+namespace tessera {
+
+// Called after each weight, on the loading thread.
+using LoadProgress = std::function<void(int64_t num_done, int64_t num_total)>;
+
+struct LoadOptions {
+  int32_t rank = 0;
+  int32_t num_ranks = 1;
+  Precision precision = Precision::kBF16;
+  bool mtp = false;  // also the MTP module; refused if the checkpoint has none
+};
+
+// Refuses a number of ranks among which the experts cannot be divided evenly, naming those that can.
+absl::Status ValidateRanks(const ModelConfig& config, int32_t num_ranks);
+
+// Weights that one rank loads: the `num_total` of its progress.
+int64_t CountWeights(const ModelConfig& config, const LoadOptions& options);
+
+// Packs what the rank needs: all weights but the routed experts of other ranks. Reads nothing else of the files.
+absl::StatusOr<ModelWeights> LoadWeights(const Checkpoint& checkpoint, const LoadOptions& options, Backend& backend,
+                                         const LoadProgress& progress = nullptr);
+
+}  // namespace tessera
