@@ -3,10 +3,12 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "base/ids.h"
 #include "server/tokenizer/tokenizer.h"
 
@@ -43,15 +45,19 @@ struct OutputUnit {
 // Cuts output into markers and text. Holds back text that may yet become a marker.
 class MarkerScanner {
  public:
-  explicit MarkerScanner(const OutputMarkers& markers);
+  // Looks for the `wanted` markers; the others are text.
+  MarkerScanner(const OutputMarkers& markers, std::span<const Marker> wanted);
 
   void Push(TokenId id, std::string_view text, std::vector<OutputUnit>& units);
   void PushText(std::string_view text, std::vector<OutputUnit>& units);
   void Flush(std::vector<OutputUnit>& units);
 
  private:
-  OutputMarkers markers_;
-  std::vector<Marker> by_text_;  // markers without an id
+  // Length of the end of held_ that may be the beginning of a marker.
+  size_t PossibleMarkerBytes() const;
+
+  absl::flat_hash_map<TokenId, Marker> by_id_;
+  std::vector<Marker> by_text_;  // those without an id
   std::string held_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -64,15 +65,17 @@ class OutputParser {
   int num_tool_calls() const { return tool_calls_.num_calls(); }
   // Some call was made and none was left open: finish_reason tool_calls (unless cut by length).
   bool finished_in_tool_calls() const { return tool_calls_.num_calls() > 0 && !tool_calls_.has_open_call(); }
-  // What was pushed so far was reasoning (for reasoning_tokens: ask after each Push).
   bool in_reasoning() const { return reasoning_.in_reasoning(); }
+  // Tokens up to and including </think>, a <think> of the output too.
+  int64_t num_reasoning_tokens() const { return reasoning_.skipped() ? 0 : num_reasoning_tokens_; }
 
  private:
-  void Handle(const OutputUnit& unit, std::vector<OutputEvent>& events);
+  void HandleUnits(std::vector<OutputEvent>& events);
   void HandleAnswer(const OutputUnit& unit, std::vector<OutputEvent>& events);
-  void Emit(const ToolCallEvent& event, std::vector<OutputEvent>& events);
+  void HandleToolEvents(std::vector<OutputEvent>& events);
   void EmitContent(std::string_view text, std::vector<OutputEvent>& events);
   void FlushContent(std::vector<OutputEvent>& events);
+  void AppendContent(std::string text, bool is_stopped, std::vector<OutputEvent>& events);
 
   OutputParserOptions options_;
   MarkerScanner scanner_;
@@ -80,8 +83,9 @@ class OutputParser {
   ToolCallParser tool_calls_;
   StopMatcher stop_matcher_;
   bool at_start_of_content_ = true;
-  bool finished_ = false;
-  std::vector<OutputUnit> units_;
+  int64_t num_reasoning_tokens_ = 0;
+  std::vector<OutputUnit> units_;  // work space of one call
+  std::vector<ToolCallEvent> tool_events_;
 };
 
 }  // namespace tessera

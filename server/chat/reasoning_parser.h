@@ -23,8 +23,9 @@ enum class ReasoningMode {
 //   kOpen    any         <think>x</think>y         x           y
 //   kOpen    no          x (ended or cut)          x           –
 //   kOpen    yes         {… or [… at the start     –           all of it: the model skipped thinking
-// Later <think> and </think> are text of the answer. Trimmed, in any cut alike: one newline at the start of the
-// reasoning, newlines right before </think>, newlines right after it. Nothing else.
+// A </think> that comes first of all in kClosed is dropped; later <think> and </think> are text of the answer. Trimmed,
+// in any cut alike: one newline at the start of the reasoning, newlines right before </think>, newlines right after it,
+// and white space before a <think>. Nothing else.
 class ReasoningParser {
  public:
   ReasoningParser(ReasoningMode mode, bool structured_output);
@@ -36,6 +37,8 @@ class ReasoningParser {
   void Finish(std::string& reasoning, std::vector<OutputUnit>& answer);
 
   bool in_reasoning() const { return state_ == State::kReasoning || state_ == State::kReasoningStart; }
+  // The prompt opened reasoning, but the model went straight to structured output.
+  bool skipped() const { return skipped_; }
 
  private:
   enum class State {
@@ -45,12 +48,15 @@ class ReasoningParser {
     kAnswerStart,  // after </think>: newlines are dropped
     kAnswer,
   };
-  void PushReasoning(std::string_view text, std::string& reasoning);
+  void PushStart(const OutputUnit& unit, std::vector<OutputUnit>& answer);
+  void PushReasoningStart(const OutputUnit& unit, std::string& reasoning, std::vector<OutputUnit>& answer);
+  void PushReasoning(const OutputUnit& unit, std::string& reasoning);
 
   State state_;
   bool structured_output_;
-  bool opened_by_prompt_;
-  std::string held_;  // newlines that are dropped if </think> follows; or white space before the first text
+  bool may_drop_think_begin_;  // the prompt has opened reasoning, so a <think> at the start repeats it
+  bool skipped_ = false;
+  std::string held_;  // white space before the first text; in kReasoning newlines, dropped if </think> follows
 };
 
 }  // namespace tessera

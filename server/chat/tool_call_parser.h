@@ -46,9 +46,12 @@ class ToolCallParser {
   };
   void PushText(std::string_view text, std::vector<ToolCallEvent>& events);
   void PushMarker(Marker marker, std::string_view text, std::vector<ToolCallEvent>& events);
+  // Reads name and opening fence from held_ once they are complete, or as far as they go if nothing more comes.
   void TryReadName(bool is_last, std::vector<ToolCallEvent>& events);
+  void EndHeader(std::vector<ToolCallEvent>& events);
   void StartCall(std::string_view name, std::vector<ToolCallEvent>& events);
   void PushArguments(std::string_view text, std::vector<ToolCallEvent>& events);
+  void EmitArguments(std::string_view text, std::vector<ToolCallEvent>& events);
   void EndCall(std::vector<ToolCallEvent>& events);
 
   ToolCallSyntax syntax_;

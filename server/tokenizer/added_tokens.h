@@ -33,7 +33,7 @@ class AddedTokens {
  private:
   static constexpr TokenId kNoToken = -1;
 
-  std::vector<TokenId> nodes_;                      // of the trie; the token that ends there
+  std::vector<TokenId> nodes_;                     // of the trie; the token that ends there
   absl::flat_hash_map<uint64_t, uint32_t> edges_;  // node << 8 | byte → node
 };
 

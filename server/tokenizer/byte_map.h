@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-// GPT-2's byte-level alphabet: each byte has a printable character, which stands for it in tokenizer.json. Bytes 0x21–0x7E,
-// 0xA1–0xAC and 0xAE–0xFF are their own code point; the other 68 are U+0100, U+0101, … in ascending order.
+// GPT-2's byte-level alphabet: each byte has a printable character, which stands for it in tokenizer.json. Bytes
+// 0x21–0x7E, 0xA1–0xAC and 0xAE–0xFF are their own code point; the other 68 are U+0100, U+0101, … in ascending order.
 class ByteMap {
  public:
   ByteMap();

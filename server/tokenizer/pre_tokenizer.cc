@@ -82,8 +82,7 @@ class PreTokenizer::Step {
     size_t done = 0;
     size_t from = 0;
     while (from < piece.size()) {
-      const int found =
-          pcre2_match(code_.get(), subject, piece.size(), from, PCRE2_NO_UTF_CHECK, data, context_.get());
+      const int found = pcre2_match(code_.get(), subject, piece.size(), from, PCRE2_NO_UTF_CHECK, data, context_.get());
       if (found == PCRE2_ERROR_NOMATCH) break;
       if (found < 0) {
         return absl::ResourceExhaustedError(absl::StrFormat("text can't be tokenized: %s", Pcre2Message(found)));
@@ -112,7 +111,8 @@ namespace {
 
 absl::StatusOr<SplitPattern> ReadSplit(const Json& entry) {
   if (const std::string behavior = TextOf(entry, "behavior"); behavior != "Isolated") {
-    return absl::InvalidArgumentError(absl::StrFormat("behavior \"%s\" is not supported, wanted \"Isolated\"", behavior));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("behavior \"%s\" is not supported, wanted \"Isolated\"", behavior));
   }
   if (FlagOf(entry, "invert", false)) return absl::InvalidArgumentError("invert is not supported");
   const auto pattern = entry.find("pattern");

@@ -185,8 +185,9 @@ class Parser {
       character = '\n';
     } else if (character == 't') {
       character = '\t';
-    } else if (character >= 0x80 || std::string_view("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ").find(static_cast<char>(
-                                        character)) == std::string_view::npos) {
+    } else if (character >= 0x80 ||
+               std::string_view("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ").find(static_cast<char>(character)) ==
+                   std::string_view::npos) {
       return Refuse("this escape is not supported");
     }
     ++position_;
@@ -267,10 +268,9 @@ absl::Status CheckLinear(std::string_view regex, const std::vector<Alternative>&
   for (size_t i = first; is_linear && i < alternatives.size(); ++i) {
     const Alternative& alternative = alternatives[i];
     const Item& run = alternative.items[0];
-    is_linear = run.is_unbounded() && run.set == alternatives.back().items[0].set && run.min <= 1 &&
-                !alternative.at_end &&
-                (alternative.items.size() == 1 ||
-                 (alternative.items.size() == 2 && !alternative.not_followed_by.has_value()));
+    is_linear =
+        run.is_unbounded() && run.set == alternatives.back().items[0].set && run.min <= 1 && !alternative.at_end &&
+        (alternative.items.size() == 1 || (alternative.items.size() == 2 && !alternative.not_followed_by.has_value()));
   }
   if (is_linear) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -325,7 +325,8 @@ absl::StatusOr<SplitPattern> TranslateSplitPattern(std::string_view regex) {
     alternatives[0].at_end = false;
     pattern.only_at_end = true;
     if (!IsPlainRun(alternatives[0])) {
-      return absl::InvalidArgumentError(absl::StrFormat("regex %s: $ is supported after one repeated class only", regex));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("regex %s: $ is supported after one repeated class only", regex));
     }
   }
   TESSERA_RETURN_IF_ERROR(CheckLinear(regex, alternatives));

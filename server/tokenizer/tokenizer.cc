@@ -106,10 +106,8 @@ struct Tokenizer::Parts {
     if (!config.bos_token.has_value()) config.bos_token = vocabulary->template_bos;
     if (!config.add_bos_token.has_value()) config.add_bos_token = vocabulary->template_bos.has_value();
     auto parts = std::make_unique<Parts>(Parts{*std::move(vocabulary), std::move(config), {}, {}});
-    parts->bos =
-        ResolveToken(parts->vocabulary, parts->config.bos_token, kBosOfDeepSeek, "bos_token", problems);
-    parts->eos =
-        ResolveToken(parts->vocabulary, parts->config.eos_token, kEosOfDeepSeek, "eos_token", problems);
+    parts->bos = ResolveToken(parts->vocabulary, parts->config.bos_token, kBosOfDeepSeek, "bos_token", problems);
+    parts->eos = ResolveToken(parts->vocabulary, parts->config.eos_token, kEosOfDeepSeek, "eos_token", problems);
     if (*parts->config.add_bos_token && !parts->bos.has_value()) {
       problems.Add("tokenizer_config.json: add_bos_token is true, but there is no BOS token");
     }
@@ -161,8 +159,8 @@ std::vector<std::string> Tokenizer::Check(const std::string& folder, std::option
   if (parts != nullptr && vocab_size.has_value()) {
     const auto num_ids = static_cast<int64_t>(parts->vocabulary.tokens.size());
     if (num_ids > *vocab_size) {
-      lines.push_back(absl::StrFormat("%s: highest token id is %d, config.json has vocab_size %d", path, num_ids - 1,
-                                      *vocab_size));
+      lines.push_back(
+          absl::StrFormat("%s: highest token id is %d, config.json has vocab_size %d", path, num_ids - 1, *vocab_size));
     }
   }
   return lines;

@@ -84,7 +84,8 @@ absl::StatusOr<TokenizerConfig> LoadTokenizerConfig(const std::string& folder) {
     }
     config = *std::move(parsed);
   }
-  TESSERA_ASSIGN_OR_RETURN(std::optional<std::string> jinja, ReadIfPresent(absl::StrCat(folder, "/chat_template.jinja")));
+  TESSERA_ASSIGN_OR_RETURN(std::optional<std::string> jinja,
+                           ReadIfPresent(absl::StrCat(folder, "/chat_template.jinja")));
   if (jinja.has_value()) config.chat_template = *std::move(jinja);
   return config;
 }

@@ -176,9 +176,10 @@ class VocabularyReader {
       const std::string& name = byte_map.CharacterOf(static_cast<uint8_t>(byte));
       const auto found = ids_.find(name);
       byte_ids[static_cast<size_t>(byte)] = found == ids_.end() ? kNoToken : found->second;
-      if (found == ids_.end()) {
+      const bool is_in_utf8 = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;  // V2's file lacks the others
+      if (found == ids_.end() && is_in_utf8) {
         Problem("model.vocab: no token \"%s\" for byte 0x%02x", name, byte);
-      } else if (tokens_[static_cast<size_t>(found->second)].is_added) {
+      } else if (found != ids_.end() && tokens_[static_cast<size_t>(found->second)].is_added) {
         Problem("added_tokens: \"%s\" is the token of byte 0x%02x, which ordinary text needs", name, byte);
       }
     }
