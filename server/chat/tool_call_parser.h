@@ -59,8 +59,9 @@ class ToolCallParser {
   int num_calls_ = 0;
   bool fenced_ = false;  // the open call's arguments began with a fence, so its end is dropped
   bool has_open_call_ = false;
-  std::string held_;       // header, or what may be the end of the fence
-  std::string arguments_;  // of the open call, to see at the end whether they are complete
+  bool after_calls_ = false;  // in kText: nothing but white space since the last call
+  std::string held_;          // header, or what may be the end of the fence
+  std::string arguments_;     // of the open call, to see at the end whether they are complete
 };
 
 }  // namespace tessera
