@@ -166,6 +166,7 @@ class ConfigParser {
     if (router.method == TopkMethod::kNoAuxTc && router.n_group > 1 && group_size < 2) {
       fields_.AddProblem("n_group", absl::StrFormat("is %d, which leaves %d expert in a group, wanted at least 2",
                                                     router.n_group, group_size));
+      return;
     }
     const int64_t choice = int64_t{group_size} * router.topk_group;
     if (router.num_experts_per_tok > choice) {
