@@ -11,6 +11,9 @@
 namespace tessera {
 namespace {
 
+constexpr char kEmbedding[] = "model.embed_tokens.weight";
+constexpr char kHead[] = "lm_head.weight";
+
 // Loads the weights of one rank, layer by layer. Lives for one LoadWeights.
 class Loader {
  public:
@@ -35,6 +38,10 @@ class Loader {
   absl::StatusOr<MoeWeights> LoadMoe(const std::string& prefix);
   absl::StatusOr<LayerWeights> LoadLayer(int32_t layer, bool moe);
   absl::StatusOr<MtpWeights> LoadMtp();
+  void Report() {
+    ++num_done_;
+    if (progress_) progress_(num_done_, num_total_);
+  }
   absl::StatusOr<bool> IsCopy(const std::string& name, const std::string& original) const;
 
   const Checkpoint& checkpoint_;
@@ -55,9 +62,10 @@ absl::StatusOr<PackedWeight> Loader::Pack(const MatrixView& matrix, Precision pr
 
 absl::StatusOr<PackedWeight> Loader::LoadMatrix(const std::string& name, int64_t rows, int64_t cols) {
   TESSERA_ASSIGN_OR_RETURN(const MatrixView matrix, checkpoint_.FindMatrix(name, rows, cols));
+  checkpoint_.WillNeed(name);
   TESSERA_ASSIGN_OR_RETURN(PackedWeight packed, Pack(matrix, options_.precision));
-  ++num_done_;
-  if (progress_) progress_(num_done_, num_total_);
+  checkpoint_.DontNeed(name);
+  Report();
   return packed;
 }
 
@@ -76,8 +84,7 @@ absl::StatusOr<EmbeddingTable> Loader::LoadEmbedding(const std::string& name) {
   }
   table.view.data = table.bytes.data();
   bytes_ += static_cast<int64_t>(table.bytes.size());
-  ++num_done_;
-  if (progress_) progress_(num_done_, num_total_);
+  Report();
   return table;
 }
 
@@ -184,12 +191,13 @@ absl::StatusOr<LayerWeights> Loader::LoadLayer(int32_t layer, bool moe) {
   return weights;
 }
 
-// Whether a weight repeats another byte by byte, so that one copy in memory is enough.
+// Whether a table of the MTP module repeats that of the main model byte by byte: then one copy in memory is enough.
 absl::StatusOr<bool> Loader::IsCopy(const std::string& name, const std::string& original) const {
   const int64_t rows = config_.vocab_size;
   const int64_t cols = config_.hidden_size;
   TESSERA_ASSIGN_OR_RETURN(const MatrixView a, checkpoint_.FindMatrix(name, rows, cols));
   TESSERA_ASSIGN_OR_RETURN(const MatrixView b, checkpoint_.FindMatrix(original, rows, cols));
+  if (a.data == b.data) return true;
   return a.dtype == b.dtype && a.scale == nullptr && b.scale == nullptr &&
          std::memcmp(a.data, b.data, static_cast<size_t>(rows * cols * SizeOf(a.dtype))) == 0;
 }
@@ -205,35 +213,28 @@ absl::StatusOr<MtpWeights> Loader::LoadMtp() {
   TESSERA_ASSIGN_OR_RETURN(mtp.eh_proj, LoadMatrix(prefix + "eh_proj.weight", hidden, 2 * hidden));
   TESSERA_ASSIGN_OR_RETURN(mtp.layer, LoadLayer(layer, config_.n_routed_experts > 0));
   const std::string embedding = prefix + "embed_tokens.weight";
-  if (checkpoint_.Has(embedding)) {
-    TESSERA_ASSIGN_OR_RETURN(const bool copy, IsCopy(embedding, "model.embed_tokens.weight"));
-    if (!copy) {
-      TESSERA_ASSIGN_OR_RETURN(EmbeddingTable table, LoadEmbedding(embedding));
-      mtp.embedding = std::make_unique<EmbeddingTable>(std::move(table));
-    }
+  TESSERA_ASSIGN_OR_RETURN(const bool same_embedding, IsCopy(embedding, kEmbedding));
+  if (!same_embedding) {
+    TESSERA_ASSIGN_OR_RETURN(EmbeddingTable table, LoadEmbedding(embedding));
+    mtp.embedding = std::make_unique<EmbeddingTable>(std::move(table));
   }
   const std::string head = prefix + "shared_head.head.weight";
-  if (checkpoint_.Has(head)) {
-    const bool tied = config_.tie_word_embeddings && !checkpoint_.Has("lm_head.weight");
-    TESSERA_ASSIGN_OR_RETURN(const bool copy, IsCopy(head, tied ? "model.embed_tokens.weight" : "lm_head.weight"));
-    if (!copy) {
-      TESSERA_ASSIGN_OR_RETURN(mtp.head, LoadMatrix(head, config_.vocab_size, hidden));
-    }
+  TESSERA_ASSIGN_OR_RETURN(const bool same_head, IsCopy(head, kHead));
+  if (!same_head) {
+    TESSERA_ASSIGN_OR_RETURN(mtp.head, LoadMatrix(head, config_.vocab_size, hidden));
   }
   return mtp;
 }
 
 absl::StatusOr<ModelWeights> Loader::Load() {
   ModelWeights weights;
-  TESSERA_ASSIGN_OR_RETURN(weights.embedding, LoadEmbedding("model.embed_tokens.weight"));
+  TESSERA_ASSIGN_OR_RETURN(weights.embedding, LoadEmbedding(kEmbedding));
   for (int32_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     TESSERA_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(layer, config_.IsMoeLayer(layer)));
     weights.layers.push_back(std::move(loaded));
   }
   TESSERA_ASSIGN_OR_RETURN(weights.norm, checkpoint_.FindVector("model.norm.weight", config_.hidden_size));
-  const bool tied = config_.tie_word_embeddings && !checkpoint_.Has("lm_head.weight");
-  TESSERA_ASSIGN_OR_RETURN(weights.lm_head, LoadMatrix(tied ? "model.embed_tokens.weight" : "lm_head.weight",
-                                                       config_.vocab_size, config_.hidden_size));
+  TESSERA_ASSIGN_OR_RETURN(weights.lm_head, LoadMatrix(kHead, config_.vocab_size, config_.hidden_size));
   if (options_.mtp) {
     TESSERA_ASSIGN_OR_RETURN(weights.mtp, LoadMtp());
   }
