@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,8 +12,6 @@
 #include "worker/model/mtp_module.h"
 
 namespace tessera {
-
-using BackendFactory = std::function<std::unique_ptr<Backend>()>;
 
 // Opens a checkpoint or aborts.
 std::unique_ptr<Checkpoint> OpenOrDie(const std::string& folder);

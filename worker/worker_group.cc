@@ -1,0 +1,245 @@
+#include "worker/worker_group.h"
+
+#include <algorithm>
+#include <deque>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "spdlog/spdlog.h"
+#include "worker/exchange/in_process_exchange.h"
+#include "worker/exchange/local_exchange.h"
+#include "worker/rank_worker.h"
+
+namespace tessera {
+namespace {
+
+constexpr size_t kStepsUnderWayMax = 2;
+
+class Group final : public InProcessWorkerGroup {
+ public:
+  Group(const WorkerLimits& limits, const MemoryPlan& memory, std::vector<std::unique_ptr<RankWorker>> ranks)
+      : limits_(limits), memory_(memory), ranks_(std::move(ranks)), plans_(ranks_.size()), results_(ranks_.size()) {}
+  ~Group() override;
+
+  // Starts the threads and runs a forward pass on all of them.
+  absl::Status Start();
+
+  const WorkerLimits& limits() const override { return limits_; }
+  const MemoryPlan& memory() const override { return memory_; }
+  void Submit(std::vector<StepPlan> plans) override;
+  absl::StatusOr<std::vector<StepResult>> Receive() override;
+
+ private:
+  void RunRank(size_t rank);
+  std::optional<StepPlan> NextPlan(size_t rank);
+  void Break(size_t rank, int64_t step, const absl::Status& status);
+
+  bool StepIsDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const auto has_result = [](const std::deque<StepResult>& results) { return !results.empty(); };
+    return !broken_.ok() || std::all_of(results_.begin(), results_.end(), has_result);
+  }
+
+  const WorkerLimits limits_;
+  const MemoryPlan memory_;
+  const std::vector<std::unique_ptr<RankWorker>> ranks_;
+  std::vector<std::thread> threads_;  // [ranks]
+  absl::Mutex mutex_;
+  std::vector<std::deque<StepPlan>> plans_ ABSL_GUARDED_BY(mutex_);      // [ranks]; not yet begun
+  std::vector<std::deque<StepResult>> results_ ABSL_GUARDED_BY(mutex_);  // [ranks]; not yet received
+  size_t num_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t num_warm_ ABSL_GUARDED_BY(mutex_) = 0;  // ranks whose warm-up has succeeded
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status broken_ ABSL_GUARDED_BY(mutex_);
+};
+
+Group::~Group() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  // A rank may have begun a step that another will not begin any more.
+  for (const auto& rank : ranks_) rank->Abort(absl::CancelledError("the group is shutting down"));
+  for (std::thread& thread : threads_) thread.join();
+}
+
+absl::Status Group::Start() {
+  for (size_t rank = 0; rank < ranks_.size(); ++rank) threads_.emplace_back([this, rank] { RunRank(rank); });
+  absl::MutexLock lock(&mutex_);
+  const auto settled = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !broken_.ok() || num_warm_ == ranks_.size();
+  };
+  mutex_.Await(absl::Condition(&settled));
+  return broken_;
+}
+
+void Group::Submit(std::vector<StepPlan> plans) {
+  TESSERA_CHECK(plans.size() == ranks_.size());
+  absl::MutexLock lock(&mutex_);
+  if (!broken_.ok()) return;  // Receive says so
+  TESSERA_CHECK(num_under_way_ < kStepsUnderWayMax);
+  ++num_under_way_;
+  for (size_t rank = 0; rank < plans.size(); ++rank) plans_[rank].push_back(std::move(plans[rank]));
+}
+
+absl::StatusOr<std::vector<StepResult>> Group::Receive() {
+  absl::MutexLock lock(&mutex_);
+  TESSERA_CHECK(num_under_way_ > 0 || !broken_.ok());
+  mutex_.Await(absl::Condition(this, &Group::StepIsDone));
+  if (!broken_.ok()) return broken_;
+  std::vector<StepResult> step;
+  for (std::deque<StepResult>& results : results_) {
+    step.push_back(std::move(results.front()));
+    results.pop_front();
+  }
+  --num_under_way_;
+  return step;
+}
+
+void Group::RunRank(size_t rank) {
+  if (absl::Status warm = ranks_[rank]->runner().WarmUp(); !warm.ok()) {
+    Break(rank, 0, warm);
+    return;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    ++num_warm_;
+  }
+  while (std::optional<StepPlan> plan = NextPlan(rank)) {
+    const int64_t step = plan->step;
+    absl::StatusOr<StepResult> result = ranks_[rank]->runner().Run(*std::move(plan));
+    if (!result.ok()) {
+      Break(rank, step, result.status());
+      return;
+    }
+    absl::MutexLock lock(&mutex_);
+    results_[rank].push_back(*std::move(result));
+  }
+}
+
+std::optional<StepPlan> Group::NextPlan(size_t rank) {
+  absl::MutexLock lock(&mutex_);
+  const auto ready = [this, rank]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || !broken_.ok() || !plans_[rank].empty();
+  };
+  mutex_.Await(absl::Condition(&ready));
+  if (stopping_ || !broken_.ok()) return std::nullopt;
+  StepPlan plan = std::move(plans_[rank].front());
+  plans_[rank].pop_front();
+  return plan;
+}
+
+void Group::Break(size_t rank, int64_t step, const absl::Status& status) {
+  absl::Status reason(status.code(), absl::StrFormat("rank %d, step %d: %s", rank, step, status.message()));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!broken_.ok() || stopping_) return;  // woken by the rank that failed first
+    broken_ = reason;
+  }
+  spdlog::error("worker group is broken: {}", std::string(reason.message()));
+  for (const auto& other : ranks_) other->Abort(reason);
+}
+
+std::vector<std::unique_ptr<ExpertExchange>> MakeExchanges(const ModelConfig& config,
+                                                           const WorkerGroupOptions& options) {
+  std::vector<std::unique_ptr<ExpertExchange>> exchanges;
+  if (config.n_routed_experts == 0) {
+    exchanges.resize(static_cast<size_t>(options.num_ranks));
+    return exchanges;
+  }
+  const ExchangeConfig exchange{.num_ranks = options.num_ranks,
+                                .n_routed_experts = config.n_routed_experts,
+                                .num_experts_per_tok = config.router.num_experts_per_tok,
+                                .hidden_size = config.hidden_size,
+                                .step_tokens_max = options.step_tokens_max};
+  if (options.num_ranks > 1) return MakeInProcessExchanges(exchange, options.rank_timeout);
+  exchanges.push_back(MakeLocalExchange(exchange));
+  return exchanges;
+}
+
+RankWorkerOptions RankOptions(const ModelConfig& config, const WorkerGroupOptions& options, const WorkerLimits& limits,
+                              int32_t rank) {
+  return {.load = {.rank = rank, .num_ranks = options.num_ranks, .precision = options.precision, .mtp = options.mtp},
+          .runner = {.rank = rank,
+                     .num_ranks = options.num_ranks,
+                     .step_tokens_max = limits.step_tokens_max,
+                     .sequences_max = limits.sequences_max,
+                     .context_tokens_max = limits.context_tokens_max,
+                     .vocab_size = config.vocab_size,
+                     .valid_vocab = options.valid_vocab > 0 ? options.valid_vocab : config.vocab_size},
+          .num_blocks = limits.num_blocks,
+          .poison_cache = options.poison_cache};
+}
+
+}  // namespace
+
+absl::Status Validate(const WorkerGroupOptions& options, const ModelConfig& config) {
+  TESSERA_RETURN_IF_ERROR(ValidateRanks(config, options.num_ranks));
+  if (options.mtp && config.num_nextn_predict_layers == 0) {
+    return absl::InvalidArgumentError("mtp: asked for, but the checkpoint has no multi-token prediction module");
+  }
+  if (options.step_tokens_max < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("step_tokens_max: got %d, wanted at least 1", options.step_tokens_max));
+  }
+  if (options.sequences_max < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("sequences_max: got %d, wanted at least 1", options.sequences_max));
+  }
+  if (options.context_tokens_max < 0 || options.context_tokens_max > config.max_position_embeddings) {
+    return absl::InvalidArgumentError(absl::StrFormat("context_tokens_max: got %d, wanted 1 to the model's %d, or 0",
+                                                      options.context_tokens_max, config.max_position_embeddings));
+  }
+  if (options.valid_vocab < 0 || options.valid_vocab > config.vocab_size) {
+    return absl::InvalidArgumentError(absl::StrFormat("valid_vocab: got %d, wanted 1 to the model's %d, or 0",
+                                                      options.valid_vocab, config.vocab_size));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<InProcessWorkerGroup>> InProcessWorkerGroup::Create(const Checkpoint& checkpoint,
+                                                                                   const WorkerGroupOptions& options,
+                                                                                   const BackendFactory& make_backend,
+                                                                                   const Clock& clock,
+                                                                                   const GroupLoadProgress& progress) {
+  const ModelConfig& config = checkpoint.config();
+  TESSERA_RETURN_IF_ERROR(tessera::Validate(options, config));
+  TESSERA_ASSIGN_OR_RETURN(MemoryPlan memory, PlanMemory(config, {.num_ranks = options.num_ranks,
+                                                                  .precision = options.precision,
+                                                                  .mtp = options.mtp,
+                                                                  .step_tokens_max = options.step_tokens_max,
+                                                                  .num_blocks = options.num_blocks,
+                                                                  .cache_bytes_max = options.cache_bytes_max}));
+  const WorkerLimits limits{.num_ranks = options.num_ranks,
+                            .num_blocks = memory.num_blocks,
+                            .block_tokens = kBlockTokens,
+                            .step_tokens_max = options.step_tokens_max,
+                            .sequences_max = options.sequences_max,
+                            .context_tokens_max = options.context_tokens_max > 0 ? options.context_tokens_max
+                                                                                 : config.max_position_embeddings,
+                            .vocab_size = config.vocab_size};
+  std::vector<std::unique_ptr<ExpertExchange>> exchanges = MakeExchanges(config, options);
+  std::vector<std::unique_ptr<RankWorker>> ranks;
+  for (int32_t rank = 0; rank < options.num_ranks; ++rank) {
+    TESSERA_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, make_backend(rank));
+    const auto report = [&](int64_t done, int64_t total) {
+      if (progress) progress(rank * total + done, options.num_ranks * total);
+    };
+    TESSERA_ASSIGN_OR_RETURN(
+        std::unique_ptr<RankWorker> worker,
+        RankWorker::Create(checkpoint, RankOptions(config, options, limits, rank), std::move(backend),
+                           std::move(exchanges[static_cast<size_t>(rank)]), clock, report));
+    memory.weights_bytes = worker->weights_bytes();
+    ranks.push_back(std::move(worker));
+  }
+  auto group = std::make_unique<Group>(limits, memory, std::move(ranks));
+  TESSERA_RETURN_IF_ERROR(group->Start());
+  return group;
+}
+
+}  // namespace tessera
