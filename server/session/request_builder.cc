@@ -70,13 +70,17 @@ absl::StatusOr<int32_t> FitMaxTokens(const GenerateRequest& request, int64_t num
 
 }  // namespace
 
-absl::Status CheckRequest(const GenerateRequest& request, const ServiceConfig& config) {
+absl::Status CheckModel(std::string_view model, const ServiceConfig& config) {
   const auto& aliases = config.model_aliases;
-  if (!request.model.empty() && request.model != config.model_name &&
-      std::find(aliases.begin(), aliases.end(), request.model) == aliases.end()) {
-    return absl::NotFoundError(
-        absl::StrFormat("model: got '%s', wanted '%s'", request.model.substr(0, 256), config.model_name));
+  if (model.empty() || model == config.model_name ||
+      std::find(aliases.begin(), aliases.end(), model) != aliases.end()) {
+    return absl::OkStatus();
   }
+  return absl::NotFoundError(absl::StrFormat("model: got '%s', wanted '%s'", model.substr(0, 256), config.model_name));
+}
+
+absl::Status CheckRequest(const GenerateRequest& request, const ServiceConfig& config) {
+  TESSERA_RETURN_IF_ERROR(CheckModel(request.model, config));
   if (request.prompts.empty()) return absl::InvalidArgumentError("prompt: got none, wanted at least 1");
   if (request.n < 1) return absl::InvalidArgumentError(absl::StrFormat("n: got %d, wanted at least 1", request.n));
   const int64_t num_choices = static_cast<int64_t>(request.prompts.size()) * request.n;

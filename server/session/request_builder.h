@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -10,6 +11,9 @@
 #include "server/session/service_config.h"
 
 namespace tessera {
+
+// NotFound unless `model` is the one that is served, or empty.
+absl::Status CheckModel(std::string_view model, const ServiceConfig& config);
 
 // Checks all that can be checked without the prompt's length, so that a bad request costs no tokenization.
 absl::Status CheckRequest(const GenerateRequest& request, const ServiceConfig& config);

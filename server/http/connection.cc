@@ -1,0 +1,308 @@
+#include "server/http/connection.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "server/http/error_body.h"
+
+namespace tessera {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+
+constexpr size_t kReadBytes = 64 << 10;
+// What may wait unread behind the request that is being answered.
+constexpr size_t kPipelinedBytesMax = 64 << 10;
+// After a refusal the client may still send this much, so that the response is not lost in a reset.
+constexpr int64_t kDiscardedBytesMax = 64 << 20;
+constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
+// How often a client that closed its sending half is probed.
+constexpr absl::Duration kProbeInterval = absl::Milliseconds(250);
+
+std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
+
+ApiError RefusalOf(error_code error, const HttpConfig& config) {
+  if (error == http::error::body_limit) {
+    return {.status = 413,
+            .message = absl::StrFormat("body: got more than %d bytes", config.body_bytes_max),
+            .type = "invalid_request_error",
+            .code = "request_too_large"};
+  }
+  if (error == http::error::header_limit) {
+    return {.status = 431,
+            .message = absl::StrFormat("headers: got more than %d bytes", config.header_bytes_max),
+            .type = "invalid_request_error",
+            .code = "headers_too_large"};
+  }
+  return {.status = 400,
+          .message = "not an HTTP/1.1 request: " + error.message(),
+          .type = "invalid_request_error",
+          .code = "bad_http"};
+}
+
+}  // namespace
+
+Connection::Connection(Socket socket, Shared& shared) : socket_(std::move(socket)), shared_(shared) {
+  shared_.metrics.OnConnectionOpened();
+}
+
+Connection::~Connection() { shared_.metrics.OnConnectionClosed(); }
+
+void Connection::Start() {
+  Post([this] {
+    error_code ignored;
+    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+    BeginRequest();
+    StartRead();
+  });
+}
+
+void Connection::Post(std::function<void()> task) {
+  asio::post(socket_.get_executor(), [self = shared_from_this(), task = std::move(task)] { task(); });
+}
+
+void Connection::OnTick(int64_t now_ns) {
+  if (now_ns < deadline_ns_ && now_ns < keep_alive_due_ns_) return;
+  Post([this, now_ns] { OnDue(now_ns); });
+}
+
+void Connection::Drain() {
+  Post([this] {
+    if (state_ == State::kReading && !head_seen_ && input_.size() == 0) Close();
+  });
+}
+
+void Connection::Abort() {
+  Post([this] { ClientGone(); });
+}
+
+void Connection::OnDue(int64_t now_ns) {
+  if (state_ == State::kClosed) return;
+  if (now_ns >= deadline_ns_) return ClientGone();
+  if (now_ns < keep_alive_due_ns_ || state_ != State::kAnswering || exchange_over_) return;
+  SetKeepAlive();
+  if (!output_.empty()) return;  // what is on its way serves as well
+  if (input_ended_ && !body_begun_) {
+    // Leaves the status open; a client must read over interim responses (RFC 9110, 15.2).
+    if (!is_http_1_0_) Send("HTTP/1.1 100 Continue\r\n\r\n");
+    return;
+  }
+  if (const auto responder = responder_) responder->OnKeepAliveDue();
+}
+
+void Connection::SetDeadline(absl::Duration timeout) { deadline_ns_ = After(timeout); }
+
+void Connection::SetKeepAlive() {
+  const absl::Duration interval = shared_.config.keep_alive_interval;
+  keep_alive_due_ns_ = After(input_ended_ ? std::min(kProbeInterval, interval) : interval);
+}
+
+// ---- Input ----
+
+void Connection::BeginRequest() {
+  state_ = State::kReading;
+  responder_ = nullptr;
+  exchange_over_ = body_begun_ = head_seen_ = false;
+  parser_.emplace();
+  parser_->eager(true);
+  parser_->header_limit(static_cast<std::uint32_t>(shared_.config.header_bytes_max));
+  parser_->body_limit(static_cast<std::uint64_t>(shared_.config.body_bytes_max));
+  SetDeadline(shared_.config.idle_timeout);
+  keep_alive_due_ns_ = kNever;
+}
+
+void Connection::StartRead() {
+  if (is_reading_ || input_ended_ || state_ == State::kClosed) return;
+  if (state_ == State::kAnswering && input_.size() >= kPipelinedBytesMax) return;
+  is_reading_ = true;
+  socket_.async_read_some(input_.prepare(kReadBytes), [self = shared_from_this()](error_code error, size_t num_bytes) {
+    self->OnRead(error, num_bytes);
+  });
+}
+
+void Connection::OnRead(error_code error, size_t num_bytes) {
+  is_reading_ = false;
+  if (state_ == State::kClosed) return;
+  if (error == asio::error::eof) return OnEndOfInput();
+  if (error) return ClientGone();
+  input_.commit(num_bytes);
+  if (state_ == State::kLingering) {
+    num_discarded_ += static_cast<int64_t>(num_bytes);
+    input_.clear();
+    if (num_discarded_ > kDiscardedBytesMax) return Close();
+  }
+  if (state_ == State::kReading) ProcessInput();
+  StartRead();
+}
+
+void Connection::OnEndOfInput() {
+  input_ended_ = true;
+  if (state_ != State::kAnswering) return Close();
+  AwaitError();
+  // The first probe at once: a client that has gone for good answers it with a reset.
+  keep_alive_due_ns_ = After(absl::ZeroDuration());
+}
+
+void Connection::AwaitError() {
+  socket_.async_wait(Socket::wait_error, [self = shared_from_this()](error_code error) {
+    if (!error) self->ClientGone();
+  });
+}
+
+void Connection::ProcessInput() {
+  if (input_.size() == 0) return;
+  if (parser_->got_some() == false) SetDeadline(shared_.config.receive_timeout);
+  while (input_.size() > 0 && !parser_->is_done()) {
+    error_code error;
+    const size_t used = parser_->put(input_.data(), error);
+    input_.consume(used);
+    if (error && error != http::error::need_more) return RefuseInput(error);
+    if (parser_->is_header_done() && !head_seen_) OnHeadComplete();
+    if (error == http::error::need_more || used == 0) break;
+  }
+  if (parser_->is_done()) Dispatch();
+}
+
+void Connection::OnHeadComplete() {
+  head_seen_ = true;
+  is_http_1_0_ = parser_->get().version() < 11;
+  const bool expects = boost::beast::iequals(parser_->get()[http::field::expect], "100-continue");
+  if (expects && !is_http_1_0_ && !parser_->is_done()) Send("HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+void Connection::RefuseInput(error_code error) {
+  state_ = State::kAnswering;
+  keeps_alive_ = false;
+  request_id_ = absl::StrFormat("req-%d", shared_.next_request.fetch_add(1));
+  Respond(ErrorResponse(RefusalOf(error, shared_.config)));
+}
+
+void Connection::Dispatch() {
+  Parser::value_type message = parser_->release();
+  state_ = State::kAnswering;
+  deadline_ns_ = kNever;
+  SetKeepAlive();
+  keeps_alive_ = message.keep_alive();
+  is_http_1_0_ = message.version() < 11;
+  is_head_request_ = message.method() == http::verb::head;
+  const std::string_view target = View(message.target());
+  HttpRequest request{.method = std::string(View(message.method_string())),
+                      .path = std::string(target.substr(0, target.find('?'))),
+                      .id = std::string(CleanRequestId(View(message["X-Request-Id"]))),
+                      .body = std::move(message.body())};
+  if (message.count(http::field::authorization) == 1) {
+    request.authorization = std::string(View(message[http::field::authorization]));
+  }
+  if (request.id.empty()) {
+    request.id =
+        absl::StrFormat("req-%d-%d", absl::ToUnixMicros(shared_.clock.Now()), shared_.next_request.fetch_add(1));
+  }
+  request_id_ = request.id;
+  auto responder = shared_.router.Handle(std::move(request), shared_from_this());
+  if (state_ == State::kAnswering && !exchange_over_) responder_ = std::move(responder);
+}
+
+// ---- Output ----
+
+void Connection::Respond(HttpResponse response) {
+  if (state_ != State::kAnswering || exchange_over_) return;
+  shared_.metrics.OnHttpResponse(response.status);
+  keeps_alive_ = keeps_alive_ && !shared_.is_draining;
+  std::string data = FormatHead(response, BodyFraming::kLength, keeps_alive_, request_id_);
+  if (!is_head_request_) data += response.body;
+  Send(std::move(data));
+  EndExchange();
+}
+
+void Connection::BeginBody(HttpResponse head) {
+  if (state_ != State::kAnswering || exchange_over_) return;
+  shared_.metrics.OnHttpResponse(head.status);
+  framing_ = is_http_1_0_ ? BodyFraming::kToClose : BodyFraming::kChunked;
+  keeps_alive_ = keeps_alive_ && !is_http_1_0_ && !shared_.is_draining;
+  body_begun_ = true;
+  Send(FormatHead(head, framing_, keeps_alive_, request_id_));
+}
+
+void Connection::Write(std::string data) {
+  if (state_ != State::kAnswering || exchange_over_ || data.empty()) return;
+  Send(framing_ == BodyFraming::kChunked ? FormatChunk(data) : std::move(data));
+}
+
+void Connection::EndBody() {
+  if (state_ != State::kAnswering || exchange_over_) return;
+  if (framing_ == BodyFraming::kChunked) Send(std::string(kLastChunk));
+  EndExchange();
+}
+
+void Connection::EndExchange() {
+  exchange_over_ = true;
+  responder_ = nullptr;
+  keep_alive_due_ns_ = kNever;
+  if (output_.empty()) AfterResponse();
+}
+
+void Connection::Cut() {
+  responder_ = nullptr;
+  Close();
+}
+
+void Connection::Send(std::string data) {
+  output_.push_back(std::move(data));
+  if (output_.size() == 1) StartWrite();
+}
+
+void Connection::StartWrite() {
+  SetDeadline(shared_.config.write_timeout);
+  asio::async_write(socket_, asio::buffer(output_.front()),
+                    [self = shared_from_this()](error_code error, size_t) { self->OnWrite(error); });
+}
+
+void Connection::OnWrite(error_code error) {
+  if (state_ == State::kClosed) return;
+  if (error) return ClientGone();
+  output_.pop_front();
+  if (!output_.empty()) return StartWrite();
+  if (state_ == State::kReading) return SetDeadline(shared_.config.receive_timeout);  // sent 100 Continue
+  deadline_ns_ = kNever;
+  if (exchange_over_) return AfterResponse();
+  SetKeepAlive();
+  if (const auto responder = responder_) responder->OnWritten();
+}
+
+void Connection::AfterResponse() {
+  if (!keeps_alive_ || input_ended_ || shared_.is_draining) return Linger();
+  BeginRequest();
+  ProcessInput();
+  StartRead();
+}
+
+void Connection::Linger() {
+  state_ = State::kLingering;
+  input_.clear();
+  error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
+  if (input_ended_) return Close();
+  SetDeadline(kLingerTimeout);
+  StartRead();
+}
+
+void Connection::ClientGone() {
+  if (state_ == State::kClosed) return;
+  const std::shared_ptr<Responder> responder = std::move(responder_);
+  Close();
+  if (responder != nullptr) responder->OnClientGone();
+}
+
+void Connection::Close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  deadline_ns_ = keep_alive_due_ns_ = kNever;
+  error_code ignored;
+  socket_.close(ignored);
+}
+
+}  // namespace tessera
