@@ -239,6 +239,7 @@ void ParseGenerationConfig(std::string_view text, ModelConfig& config, std::vect
   if (const auto value = fields.Number("top_p", 1e-6, 1)) config.default_top_p = static_cast<float>(*value);
 }
 
+// `generation_path` is empty when only config.json is to be read.
 ParsedConfig ReadFiles(const std::string& config_path, const std::string& generation_path) {
   ParsedConfig result;
   const int64_t bytes_max = JsonLimits().bytes_max;
@@ -247,6 +248,7 @@ ParsedConfig ReadFiles(const std::string& config_path, const std::string& genera
     result.problems.emplace_back(config.status().message());
     return result;
   }
+  if (generation_path.empty()) return ParseModelConfig(*config, std::nullopt);
   const absl::StatusOr<std::string> generation = ReadTextFile(generation_path, bytes_max);
   if (generation.ok()) return ParseModelConfig(*config, *generation);
   if (absl::IsNotFound(generation.status())) return ParseModelConfig(*config, std::nullopt);
@@ -277,8 +279,8 @@ ParsedConfig ReadModelConfigFolder(const std::string& folder) {
 absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder_or_config_json) {
   struct stat info = {};
   const bool is_folder = stat(folder_or_config_json.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-  const ParsedConfig parsed = is_folder ? ReadModelConfigFolder(folder_or_config_json)
-                                        : ReadFiles(folder_or_config_json, folder_or_config_json + "/none");
+  const ParsedConfig parsed =
+      is_folder ? ReadModelConfigFolder(folder_or_config_json) : ReadFiles(folder_or_config_json, "");
   if (parsed.config) return *parsed.config;
   return absl::InvalidArgumentError(
       absl::StrFormat("%s: %s", folder_or_config_json, absl::StrJoin(parsed.problems, "\n")));
