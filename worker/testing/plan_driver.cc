@@ -57,8 +57,10 @@ std::vector<StepPlan> PlanDriver::NextPlans() {
 }
 
 void PlanDriver::PlanSlice(Planned& planned, StepPlan& plan) {
-  const int32_t left = planned.num_tokens - planned.num_run;
-  if (left == 0) return;  // max_tokens are planned; the result is on its way
+  int32_t room = port_.limits().step_tokens_max;
+  for (const Slice& slice : plan.slices) room -= slice.num_tokens;
+  const int32_t left = std::min(planned.num_tokens - planned.num_run, room);
+  if (left == 0) return;  // no room, or max_tokens are planned and the result is on its way
   if (!planned.added) plan.added.push_back(planned.sequence);
   planned.added = true;
   const int32_t count = std::min(left, chunk_);
