@@ -34,22 +34,21 @@ void AttentionBlock::PackKeys(const ElementRows& keys, int64_t num_tokens) {
   }
 }
 
+// Goes through the tokens in the order of memory: values may come from the cache itself.
 void AttentionBlock::PackValues(const ElementRows& values, int64_t num_tokens) {
   const int64_t width = kernels_.panel_width;
   const int64_t token_elements = bf16_ ? DivideRoundingUp(num_tokens, 2) : num_tokens;
-  for (int64_t first = 0; first < value_size_; first += width) {
-    const int64_t count = std::min(width, value_size_ - first);
-    uint32_t* panel = values_ + first * kBlockTokens;
-    for (int64_t i = 0; i < token_elements; ++i) {
-      if (!bf16_) {
-        std::copy_n(static_cast<const float*>(values.Row(i)) + first, count,
-                    reinterpret_cast<float*>(panel + i * width));
-        continue;
+  for (int64_t i = 0; i < token_elements; ++i) {
+    const auto* even = static_cast<const uint16_t*>(values.Row(2 * i));
+    const auto* odd = 2 * i + 1 < num_tokens ? static_cast<const uint16_t*>(values.Row(2 * i + 1)) : zeros_;
+    for (int64_t first = 0; first < value_size_; first += width) {
+      const int64_t count = std::min(width, value_size_ - first);
+      uint32_t* elements = values_ + first * kBlockTokens + i * width;
+      if (bf16_) {
+        kernels_.interleave_bf16(even + first, odd + first, count, reinterpret_cast<uint16_t*>(elements));
+      } else {
+        std::copy_n(static_cast<const float*>(values.Row(i)) + first, count, reinterpret_cast<float*>(elements));
       }
-      const auto* even = static_cast<const uint16_t*>(values.Row(2 * i)) + first;
-      const auto* odd =
-          2 * i + 1 < num_tokens ? static_cast<const uint16_t*>(values.Row(2 * i + 1)) + first : zeros_ + first;
-      kernels_.interleave_bf16(even, odd, count, reinterpret_cast<uint16_t*>(panel + i * width));
     }
   }
 }

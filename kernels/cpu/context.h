@@ -22,6 +22,7 @@ struct Context {
 
   const Microkernels& kernels;
   ThreadPool pool;
+  WeightMemory weights;
   Arena workspace;             // shared by the threads of one operation; taken from between parallel loops
   std::vector<Arena> scratch;  // [threads]; one thread's own
 };

@@ -20,11 +20,14 @@ CpuMatrix::CpuMatrix(const MatrixView& matrix, Precision precision, Context& con
       format_(ChooseFormat(matrix, precision)) {
   context.Reset();
   panel_bytes_ = num_elements() * panel_width_ * (format_ == Format::kF8E4M3 ? 2 : 4);
-  data_ = Buffer(num_panels() * panel_bytes_);
+  bytes_ = num_panels() * panel_bytes_;
+  data_ = context.weights.Take(bytes_);
   if (format_ == Format::kF8E4M3) {
     scale_block_elements_ = matrix.block_cols / 2;
     const int64_t num_blocks = DivideRoundingUp(num_elements(), scale_block_elements_);
-    scales_ = Buffer(num_panels() * num_blocks * panel_width_ * static_cast<int64_t>(sizeof(float)));
+    const int64_t scale_bytes = num_panels() * num_blocks * panel_width_ * static_cast<int64_t>(sizeof(float));
+    scales_ = context.weights.Take(scale_bytes);
+    bytes_ += scale_bytes;
   }
   context.pool.ParallelFor(num_panels(), [&](int64_t index, int thread) {
     context.scratch_of(thread).Reset();
@@ -36,7 +39,7 @@ void CpuMatrix::PackPanel(const MatrixView& matrix, int64_t index, Context& cont
   const Microkernels& kernels = context.kernels;
   const int64_t first = index * panel_width_;
   const MatrixView rows = matrix.Rows(first, std::min(panel_width_, rows_ - first));
-  char* output = data_.data() + index * panel_bytes_;
+  char* output = data_.get() + index * panel_bytes_;
   if (format_ == Format::kF8E4M3) {
     PackE4M3(rows, reinterpret_cast<uint8_t*>(output));
     PackScales(rows, index);
@@ -77,7 +80,7 @@ void CpuMatrix::PackE4M3(const MatrixView& panel_rows, uint8_t* output) const {
 void CpuMatrix::PackScales(const MatrixView& panel_rows, int64_t index) {
   TESSERA_CHECK(panel_rows.scale != nullptr);
   const int64_t num_blocks = DivideRoundingUp(cols_, panel_rows.block_cols);
-  auto* output = reinterpret_cast<float*>(scales_.data()) + index * num_blocks * panel_width_;
+  auto* output = reinterpret_cast<float*>(scales_.get()) + index * num_blocks * panel_width_;
   for (int64_t r = 0; r < panel_rows.rows; ++r) {
     const float* scales = panel_rows.scale + (r + panel_rows.scale_row_offset) / panel_rows.block_rows * num_blocks;
     for (int64_t block = 0; block < num_blocks; ++block) output[block * panel_width_ + r] = scales[block];

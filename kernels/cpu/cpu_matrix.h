@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "kernels/cpu/context.h"
 #include "kernels/matrix.h"
@@ -25,7 +26,7 @@ class CpuMatrix final : public PackedMatrix {
 
   int64_t rows() const override { return rows_; }
   int64_t cols() const override { return cols_; }
-  int64_t bytes() const override { return data_.bytes() + scales_.bytes(); }
+  int64_t bytes() const override { return bytes_; }
 
   Format format() const { return format_; }
   bool reads_bf16() const { return format_ == Format::kBF16 || format_ == Format::kF8E4M3; }
@@ -35,11 +36,11 @@ class CpuMatrix final : public PackedMatrix {
   int64_t num_elements() const { return reads_bf16() ? DivideRoundingUp(cols_, 2) : cols_; }
   int64_t scale_block_elements() const { return scale_block_elements_; }
 
-  const char* panel(int64_t index) const { return data_.data() + index * panel_bytes_; }
+  const char* panel(int64_t index) const { return data_.get() + index * panel_bytes_; }
   // [panel_width]; the scales of one block of k.
   const float* scales(int64_t panel_index, int64_t block) const {
     const int64_t num_blocks = DivideRoundingUp(num_elements(), scale_block_elements_);
-    return reinterpret_cast<const float*>(scales_.data()) + (panel_index * num_blocks + block) * panel_width_;
+    return reinterpret_cast<const float*>(scales_.get()) + (panel_index * num_blocks + block) * panel_width_;
   }
 
   // The matrix that a CPU backend packed.
@@ -56,8 +57,9 @@ class CpuMatrix final : public PackedMatrix {
   Format format_;
   int64_t scale_block_elements_ = 0;
   int64_t panel_bytes_ = 0;
-  Buffer data_;    // [panels][panel_bytes_]
-  Buffer scales_;  // kF8E4M3: [panels][blocks of k][panel_width_] floats
+  int64_t bytes_ = 0;
+  std::shared_ptr<char> data_;    // [panels][panel_bytes_]
+  std::shared_ptr<char> scales_;  // kF8E4M3: [panels][blocks of k][panel_width_] floats
 };
 
 }  // namespace tessera::cpu

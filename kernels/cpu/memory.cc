@@ -9,6 +9,7 @@ namespace {
 
 constexpr int64_t kHugePage = int64_t{2} << 20;
 constexpr int64_t kLine = 64;
+constexpr int64_t kPieceBytes = 16 * kHugePage;
 
 int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -44,6 +45,17 @@ char* Arena::TakeBytes(int64_t bytes) {
   used_ += bytes;
   total_ += bytes;
   return memory;
+}
+
+std::shared_ptr<char> WeightMemory::Take(int64_t bytes) {
+  bytes = RoundUp(std::max<int64_t>(bytes, 1), kLine);
+  if (piece_ == nullptr || used_ + bytes > piece_->bytes()) {
+    piece_ = std::make_shared<const Buffer>(std::max(bytes, kPieceBytes));
+    used_ = 0;
+  }
+  char* memory = piece_->data() + used_;
+  used_ += bytes;
+  return {piece_, memory};  // keeps the whole piece alive
 }
 
 }  // namespace tessera::cpu

@@ -47,4 +47,16 @@ class Arena {
   int64_t total_ = 0;            // handed out since Reset
 };
 
+// Memory for weights, cut from large pieces so that small weights lie on huge pages too. A piece is freed when the last
+// weight in it is; contents are zero.
+class WeightMemory {
+ public:
+  // Aligned to 64 bytes.
+  std::shared_ptr<char> Take(int64_t bytes);
+
+ private:
+  std::shared_ptr<const Buffer> piece_;
+  int64_t used_ = 0;
+};
+
 }  // namespace tessera::cpu

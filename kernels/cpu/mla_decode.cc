@@ -112,8 +112,8 @@ void Decode::RunSplit(const Split& split, int64_t first_head, int64_t num_heads,
   for (int64_t done = 0; done < split.num_tokens; done += kBlockTokens) {
     const int64_t num_tokens = std::min<int64_t>(kBlockTokens, split.num_tokens - done);
     const ElementRows latents = LatentRows(split, split.first_token + done, num_tokens, copies);
+    block.PackValues(latents, num_tokens);  // first: it reads memory in order, which brings the block into the cache
     block.PackKeys(latents, num_tokens);
-    block.PackValues(latents, num_tokens);
     AttentionBlock::Rows some = rows;
     some.is_first_block = done == 0;
     block.Attend(some, args_.scale);
