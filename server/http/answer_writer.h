@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "server/http/json_parser.h"
+#include "server/limits/json_parser.h"
 #include "server/session/generate_event.h"
 #include "server/tokenizer/tokenizer.h"
 

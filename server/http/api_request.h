@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "server/http/json_parser.h"
+#include "server/limits/json_parser.h"
 #include "server/session/generate_request.h"
 
 namespace tessera {

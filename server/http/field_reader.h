@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "base/ids.h"
-#include "server/http/json_parser.h"
+#include "server/limits/json_parser.h"
 
 namespace tessera {
 

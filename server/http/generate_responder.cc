@@ -58,6 +58,10 @@ void GenerateResponder::BeginBody() {
 
 void GenerateResponder::Pump() {
   if (is_over_ || stream_ == nullptr) return;
+  if (stream_->IsCut()) {
+    is_over_ = true;
+    return exchange_->Cut();
+  }
   // A stream's events wait in their bounded queue while the client is busy with the ones before.
   if (form_.is_stream && !exchange_->IsIdle()) return;
   std::string out;
@@ -112,18 +116,17 @@ void GenerateResponder::HandleDone(const Usage& usage, std::string& out) {
 }
 
 void GenerateResponder::HandleFailure(const absl::Status& status, std::string& out) {
-  const bool is_slow = status.code() == absl::StatusCode::kAborted;
-  if (!is_slow && !body_begun_ && out.empty()) {
+  if (!body_begun_ && out.empty()) {
     is_over_ = true;
     return exchange_->Respond(ErrorResponse(status));
   }
-  if (!is_slow && form_.is_stream) {
+  if (form_.is_stream) {
     out += SseEvent(ErrorJson(ToApiError(status)));
     ends_body_ = true;
     return;
   }
-  // Too slow to be told, or a document that was announced as a success: a body without its end is seen as a failure by
-  // every client, an error object in it is not.
+  // A document that was announced as a success: a body without its end is seen as a failure by every client, an error
+  // object in it is not.
   is_over_ = true;
   exchange_->Cut();
 }

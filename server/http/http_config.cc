@@ -19,9 +19,6 @@ absl::Status HttpConfig::Validate() const {
       return absl::InvalidArgumentError("timeouts of the HTTP server: got 0 or less, wanted more");
     }
   }
-  for (const std::string& key : api_keys) {
-    if (key.empty()) return absl::InvalidArgumentError("api_keys: got an empty key");
-  }
   return absl::OkStatus();
 }
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -18,7 +17,6 @@ struct HttpConfig {
   absl::Duration idle_timeout = absl::Seconds(75);         // between requests of a connection
   absl::Duration write_timeout = absl::Seconds(30);        // without a byte taken by the client
   absl::Duration keep_alive_interval = absl::Seconds(10);  // without anything to send to a waiting client
-  std::vector<std::string> api_keys;                       // empty: no key is asked for
   std::string system_fingerprint = "tessera";
 
   absl::Status Validate() const;

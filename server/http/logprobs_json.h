@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "scheduler/contract/token_batch.h"
-#include "server/http/json_parser.h"
+#include "server/limits/json_parser.h"
 #include "server/tokenizer/tokenizer.h"
 
 namespace tessera {

@@ -115,7 +115,7 @@ EngineCollector::EngineCollector(std::string model_name, EnginePort& engine)
 std::vector<MetricFamily> EngineCollector::Collect() const {
   const EngineStatus status = engine_.Status();
   const EngineLimits limits = engine_.limits();
-  FamilyList list({{"model_name", model_name_}, {"engine", "0"}});
+  FamilyList list({{"engine", "0"}, {"model_name", model_name_}});
   AddOwnNames(status, limits, list);
   AddVllmNames(status, limits, list);
   return list.Take();

@@ -19,9 +19,9 @@ TEST_F(ServerMetricsTest, ShowsTheEngineUnderBothNamesWithoutTraffic) {
   ASSERT_TRUE(engine_.Submit({.id = {1}, .prompt = {1, 2, 3}, .max_tokens = 5}).ok());
   const std::string text = metrics_.Scrape();
   for (const char* line :
-       {"tessera_requests_waiting{model_name=\"demo\",engine=\"0\"} 1",
-        "vllm:num_requests_waiting{model_name=\"demo\",engine=\"0\"} 1",
-        "vllm:num_requests_running{model_name=\"demo\",engine=\"0\"} 0", "vllm:kv_cache_usage_perc{",
+       {"tessera_requests_waiting{engine=\"0\",model_name=\"demo\"} 1",
+        "vllm:num_requests_waiting{engine=\"0\",model_name=\"demo\"} 1",
+        "vllm:num_requests_running{engine=\"0\",model_name=\"demo\"} 0", "vllm:kv_cache_usage_perc{",
         "vllm:cache_config_info{", "block_size=\"64\"", "num_gpu_blocks=\"100\"", "vllm:prefix_cache_queries_total",
         "vllm:prefix_cache_hits_total", "vllm:num_preemptions_total", "vllm:prompt_tokens_total",
         "vllm:generation_tokens_total", "vllm:corrupted_requests_total", "vllm:iteration_tokens_total_bucket",
@@ -44,9 +44,9 @@ TEST_F(ServerMetricsTest, CountsEachRequestInOneEndState) {
                            .ended = arrival + absl::Seconds(7)});
   const std::string text = metrics_.Scrape();
   for (const char* line : {"tessera_requests_active{engine=\"0\",model_name=\"demo\"} 0",
-                           "tessera_requests_ended_total{end=\"length\",engine=\"0\",model_name=\"demo\"} 1",
-                           "tessera_requests_ended_total{end=\"stop\",engine=\"0\",model_name=\"demo\"} 0",
-                           "vllm:request_success_total{finished_reason=\"length\",engine=\"0\",model_name=\"demo\"} 1",
+                           "tessera_requests_ended_total{engine=\"0\",model_name=\"demo\",end=\"length\"} 1",
+                           "tessera_requests_ended_total{engine=\"0\",model_name=\"demo\",end=\"stop\"} 0",
+                           "vllm:request_success_total{engine=\"0\",model_name=\"demo\",finished_reason=\"length\"} 1",
                            "vllm:time_to_first_token_seconds_sum{engine=\"0\",model_name=\"demo\"} 3",
                            "vllm:e2e_request_latency_seconds_sum{engine=\"0\",model_name=\"demo\"} 7",
                            "vllm:request_queue_time_seconds_sum{engine=\"0\",model_name=\"demo\"} 1",
@@ -60,7 +60,7 @@ TEST_F(ServerMetricsTest, KeepsRefusedRequestsOutOfTheLatencies) {
   metrics_.OnRequestStarted();
   metrics_.OnRequestEnded({.end = EndState::kRefused});
   const std::string text = metrics_.Scrape();
-  EXPECT_THAT(text, HasSubstr("tessera_requests_ended_total{end=\"refused\",engine=\"0\",model_name=\"demo\"} 1"));
+  EXPECT_THAT(text, HasSubstr("tessera_requests_ended_total{engine=\"0\",model_name=\"demo\",end=\"refused\"} 1"));
   EXPECT_THAT(text, HasSubstr("vllm:e2e_request_latency_seconds_count{engine=\"0\",model_name=\"demo\"} 0"));
 }
 

@@ -233,6 +233,7 @@ void Generation::CancelEngine() {
 
 bool Generation::Push(GenerateEvent event) {
   if (!events_.TryPush(std::move(event))) {
+    is_cut_ = true;
     Fail(absl::AbortedError(absl::StrFormat("the client left more than %d bytes of events unread",
                                             service_.config_.client_buffer_bytes_max)),
          EndState::kSlowClient);

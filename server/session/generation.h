@@ -28,6 +28,7 @@ class Generation final : public GenerateStream, public std::enable_shared_from_t
   void End(absl::Status status);        // any thread; fails it unless it has ended
 
   std::vector<GenerateEvent> Take() override { return events_.Take(); }
+  bool IsCut() const override { return is_cut_; }
   void Cancel() override;
 
  private:
@@ -60,6 +61,7 @@ class Generation final : public GenerateStream, public std::enable_shared_from_t
   const std::weak_ptr<GenerateObserver> observer_;
   GenerationService::Strand strand_;
   EventQueue events_;
+  std::atomic<bool> is_cut_ = false;
   std::atomic<bool> is_cancelled_ = false;  // seen before long work begins
 
   // On the strand:

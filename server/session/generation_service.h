@@ -40,6 +40,9 @@ class GenerateStream {
   virtual ~GenerateStream() = default;
   // The events since the last call, oldest first. DoneEvent or FailedEvent is the last of all.
   virtual std::vector<GenerateEvent> Take() = 0;
+  // The client left too much unread and the request was ended for it: the connection is to be cut, whatever is on its
+  // way.
+  virtual bool IsCut() const = 0;
   // The client has gone: ends the work within a step. Harmless at any time, and again.
   virtual void Cancel() = 0;
 };

@@ -79,7 +79,7 @@ class GenerationServiceTest : public testing::Test {
   std::shared_ptr<GenerateStream> Start(GenerateRequest request) { return service_.Start(std::move(request), client_); }
   // Exactly one request has ended, and in this way.
   bool CountsEnd(const std::string& end) const {
-    const std::string line = "tessera_requests_ended_total{end=\"" + end + "\",engine=\"0\",model_name=\"model\"} 1";
+    const std::string line = "tessera_requests_ended_total{engine=\"0\",model_name=\"model\",end=\"" + end + "\"} 1";
     return metrics_.Scrape().find(line) != std::string::npos;
   }
 

@@ -7,7 +7,9 @@ namespace tessera {
 
 WorkPool::WorkPool(int num_threads, int jobs_max) : jobs_max_(jobs_max), pool_(static_cast<size_t>(num_threads)) {}
 
-WorkPool::~WorkPool() {
+WorkPool::~WorkPool() { Stop(); }
+
+void WorkPool::Stop() {
   pool_.stop();
   pool_.join();
 }

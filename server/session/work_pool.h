@@ -11,7 +11,9 @@ namespace tessera {
 class WorkPool {
  public:
   WorkPool(int num_threads, int jobs_max);
-  ~WorkPool();  // waits for the running jobs; those that wait are dropped
+  ~WorkPool();  // Stop
+
+  void Stop();  // waits for the running jobs; those that wait are dropped
 
   // Runs the job on some thread, in no set order; false if `jobs_max` are waiting or running.
   [[nodiscard]] bool TryRun(std::function<void()> job);

@@ -1,4 +1,4 @@
-#include "server/http/json_parser.h"
+#include "server/limits/json_parser.h"
 
 #include <string>
 #include <unordered_set>
