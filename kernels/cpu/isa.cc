@@ -20,7 +20,9 @@ Isa DetectIsa() {
         __builtin_cpu_supports("avx512vl"))) {
     return Isa::kAvx2;
   }
-  return __builtin_cpu_supports("avx512bf16") ? Isa::kAvx512Bf16 : Isa::kAvx512;
+  // Byte permutations expand FP8; every CPU with AVX512_BF16 but Cooper Lake has them.
+  const bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
+  return bf16 ? Isa::kAvx512Bf16 : Isa::kAvx512;
 }
 
 std::string_view Name(Isa isa) {
