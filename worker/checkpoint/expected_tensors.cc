@@ -16,7 +16,7 @@ class TensorLister {
 
   std::vector<ExpectedTensor> List() && {
     Matrix("model.embed_tokens.weight", config_.vocab_size, config_.hidden_size, ModelPart::kEmbedding);
-    for (int32_t layer = 0; layer < config_.num_hidden_layers; ++layer) AddLayer(layer);
+    for (int32_t layer = 0; layer < config_.num_hidden_layers; ++layer) AddLayer(layer, config_.IsMoeLayer(layer));
     Norm("model.norm.weight", config_.hidden_size);
     Matrix("lm_head.weight", config_.vocab_size, config_.hidden_size, ModelPart::kHead);
     if (config_.tie_word_embeddings) tensors_.back().alias = "model.embed_tokens.weight";
@@ -75,12 +75,12 @@ class TensorLister {
     }
   }
 
-  void AddLayer(int32_t layer) {
+  void AddLayer(int32_t layer, bool is_moe) {
     const std::string prefix = absl::StrCat("model.layers.", layer, ".");
     Norm(prefix + "input_layernorm.weight", config_.hidden_size);
     AddAttention(prefix + "self_attn.");
     Norm(prefix + "post_attention_layernorm.weight", config_.hidden_size);
-    if (config_.IsMoeLayer(layer)) {
+    if (is_moe) {
       AddExperts(prefix + "mlp.");
     } else {
       AddMlp(prefix + "mlp.", config_.intermediate_size, ModelPart::kDenseMlp);
@@ -94,7 +94,7 @@ class TensorLister {
     Norm(prefix + "enorm.weight", config_.hidden_size);
     Norm(prefix + "hnorm.weight", config_.hidden_size);
     Matrix(prefix + "eh_proj.weight", config_.hidden_size, int64_t{2} * config_.hidden_size, ModelPart::kAttention);
-    AddLayer(layer);
+    AddLayer(layer, config_.n_routed_experts > 0);
     Norm(prefix + "shared_head.norm.weight", config_.hidden_size);
     Matrix(prefix + "shared_head.head.weight", config_.vocab_size, config_.hidden_size, ModelPart::kHead);
     tensors_.back().alias = "lm_head.weight";
