@@ -37,12 +37,12 @@ ThreadPool::ThreadPool(const ThreadPoolOptions& options) {
 }
 
 ThreadPool::~ThreadPool() {
-  stopping_ = true;
+  stopping_.store(true);
+  state_.store((uint64_t{current_loop()} + 1) << 32);
   {
     const std::lock_guard lock(mutex_);
-    generation_.fetch_add(1);
+    loop_started_.notify_all();
   }
-  loop_started_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -51,48 +51,64 @@ void ThreadPool::ParallelFor(int64_t count, Function function) {
     for (int64_t item = 0; item < count; ++item) function(item, 0);
     return;
   }
-  function_ = &function;
-  count_ = count;
-  next_item_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-  {
+  TESSERA_CHECK(count < int64_t{1} << 32);
+  function_.store(&function, std::memory_order_relaxed);
+  count_.store(count, std::memory_order_relaxed);
+  finished_.store(0, std::memory_order_relaxed);
+  state_.store((uint64_t{current_loop()} + 1) << 32 | static_cast<uint64_t>(count));
+  if (num_sleeping_.load() > 0) {
     const std::lock_guard lock(mutex_);
-    generation_.fetch_add(1);
+    loop_started_.notify_all();
   }
-  loop_started_.notify_all();
   RunItems(0);
-  for (uint32_t left = running_.load(); left != 0;) left = AwaitChange(running_, left, worker_finished_);
+  AwaitLastItem(count);
 }
 
 void ThreadPool::WorkerMain(int thread) {
-  uint32_t generation = 0;
-  while (true) {
-    // A loop cannot start before every worker has finished the one before, so no generation is missed.
-    generation = AwaitChange(generation_, generation, loop_started_);
-    if (stopping_) return;
+  uint32_t loop = 0;
+  while (!stopping_.load()) {
+    AwaitNewLoop(loop);
+    loop = current_loop();
     RunItems(thread);
-    const std::lock_guard lock(mutex_);
-    if (running_.fetch_sub(1) == 1) worker_finished_.notify_one();
   }
 }
 
 void ThreadPool::RunItems(int thread) {
+  uint64_t state = state_.load();
   while (true) {
-    const int64_t item = next_item_.fetch_add(1, std::memory_order_relaxed);
-    if (item >= count_) return;
-    (*function_)(item, thread);
+    const auto not_started = static_cast<int64_t>(state & 0xFFFF'FFFFU);
+    if (not_started == 0) return;
+    if (!state_.compare_exchange_weak(state, state - 1)) continue;
+    const int64_t count = count_.load(std::memory_order_relaxed);
+    (*function_.load(std::memory_order_relaxed))(count - not_started, thread);
+    if (finished_.fetch_add(1) + 1 == count && caller_sleeps_.load()) {
+      const std::lock_guard lock(mutex_);
+      last_item_finished_.notify_one();
+    }
+    state = state_.load();
   }
 }
 
-uint32_t ThreadPool::AwaitChange(const std::atomic<uint32_t>& value, uint32_t old, std::condition_variable& changed) {
+void ThreadPool::AwaitNewLoop(uint32_t seen_loop) {
   for (int i = 0; i < kSpins; ++i) {
-    const uint32_t current = value.load();
-    if (current != old) return current;
+    if (current_loop() != seen_loop) return;
     Relax();
   }
+  num_sleeping_.fetch_add(1);
   std::unique_lock lock(mutex_);
-  changed.wait(lock, [&] { return value.load() != old; });
-  return value.load();
+  loop_started_.wait(lock, [&] { return current_loop() != seen_loop; });
+  num_sleeping_.fetch_sub(1);
+}
+
+void ThreadPool::AwaitLastItem(int64_t count) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (finished_.load() == count) return;
+    Relax();
+  }
+  caller_sleeps_.store(true);
+  std::unique_lock lock(mutex_);
+  last_item_finished_.wait(lock, [&] { return finished_.load() == count; });
+  caller_sleeps_.store(false);
 }
 
 }  // namespace tessera::cpu

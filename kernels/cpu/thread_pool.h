@@ -36,21 +36,28 @@ class ThreadPool {
 
  private:
   void WorkerMain(int thread);
+  // Runs items until none is left to start.
   void RunItems(int thread);
-  // Waits until `value` differs from `old`: spins, then sleeps on `changed`. Returns the new value.
-  uint32_t AwaitChange(const std::atomic<uint32_t>& value, uint32_t old, std::condition_variable& changed);
+  void AwaitNewLoop(uint32_t seen_loop);
+  void AwaitLastItem(int64_t count);
+  uint32_t current_loop() const { return static_cast<uint32_t>(state_.load() >> 32); }
 
-  // The current loop; written by the caller before it raises generation_.
-  const Function* function_ = nullptr;
-  int64_t count_ = 0;
-  alignas(64) std::atomic<int64_t> next_item_{0};
-  alignas(64) std::atomic<uint32_t> generation_{0};  // raised once a loop
-  alignas(64) std::atomic<uint32_t> running_{0};     // workers that have not finished the current loop
-  bool stopping_ = false;                            // written before the last raise of generation_
+  // The current loop. Whether there is an item to claim is decided by state_ alone. A worker that claimed one holds the
+  // loop open, so only then it reads these; one that comes late finds nothing to claim and harms nothing. The caller
+  // waits for items, never for workers: on a busy machine a worker may wake long after the caller has done all the
+  // work.
+  std::atomic<const Function*> function_{nullptr};
+  std::atomic<int64_t> count_{0};
+  alignas(64) std::atomic<uint64_t> state_{0};    // upper half: number of the loop; lower half: items not started
+  alignas(64) std::atomic<int64_t> finished_{0};  // items of the current loop
+  std::atomic<bool> stopping_{false};
 
+  // Who sleeps is counted before a last look at the state, and the state is changed before a look at the count.
+  std::atomic<int> num_sleeping_{0};
+  std::atomic<bool> caller_sleeps_{false};
   std::mutex mutex_;  // orders a sleeper's last look with the wake-up; guards nothing else
   std::condition_variable loop_started_;
-  std::condition_variable worker_finished_;
+  std::condition_variable last_item_finished_;
   std::vector<std::thread> workers_;
 };
 

@@ -35,6 +35,17 @@ TEST(ThreadPoolTest, ItemsSeeWhatTheCallerWroteAndTheCallerSeesWhatTheyWrote) {
   }
 }
 
+TEST(ThreadPoolTest, ALoopThatFollowsAShorterOneRunsEachItemOnce) {
+  ThreadPool pool({.num_threads = 4});
+  std::vector<int> runs(40);
+  for (int round = 1; round <= 3000; ++round) {
+    const int64_t count = 2 + round % 39;
+    std::fill(runs.begin(), runs.end(), 0);
+    pool.ParallelFor(count, [&](int64_t item, int) { ++runs[static_cast<size_t>(item)]; });
+    for (int64_t item = 0; item < 40; ++item) ASSERT_EQ(runs[static_cast<size_t>(item)], item < count ? 1 : 0) << round;
+  }
+}
+
 TEST(ThreadPoolTest, OneThreadRunsItemsInOrderOnTheCallersThread) {
   ThreadPool pool({.num_threads = 1});
   std::vector<int64_t> order;
