@@ -1,7 +1,8 @@
 #pragma once
 
-#include "absl/synchronization/mutex.h"
+#include "absl/base/thread_annotations.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 
 namespace tessera {
 
@@ -9,17 +10,17 @@ namespace tessera {
 class FakeClock final : public Clock {
  public:
   absl::Time Now() const override {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     return now_;
   }
 
   void Advance(absl::Duration duration) {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     now_ += duration;
   }
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   absl::Time now_ ABSL_GUARDED_BY(mutex_) = absl::FromUnixSeconds(1'700'000'000);
 };
 

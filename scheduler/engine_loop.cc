@@ -38,7 +38,7 @@ absl::Status EngineLoop::Submit(Request request) {
   absl::Status status = Check(request, worker_.limits());
   if (status.ok()) status = inbox_.Submit(std::move(request));
   if (!status.ok()) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     ++num_refused_;
   }
   return status;
@@ -59,7 +59,7 @@ EngineLimits EngineLoop::limits() const {
 EngineStatus EngineLoop::Status() const {
   EngineStatus status;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     status = status_;
     status.num_refused = num_refused_;
     if (draining_ && status.ready) {
@@ -74,7 +74,7 @@ EngineStatus EngineLoop::Status() const {
 
 void EngineLoop::Drain() {
   inbox_.Close(absl::UnavailableError("draining: no new requests are taken"));
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   draining_ = true;
 }
 
@@ -322,7 +322,7 @@ void EngineLoop::Publish() {
   change_.num_tokens = 0;
   change_.ended.clear();
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     status_ = current_;
   }
   // Last, so that whoever sees a request's end sees a status without it.

@@ -7,8 +7,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "scheduler/contract/engine_port.h"
 #include "scheduler/contract/worker_port.h"
 #include "scheduler/engine_config.h"
@@ -92,7 +92,7 @@ class EngineLoop final : public EnginePort {
   QueueChange change_;    // likewise
   EngineStatus current_;  // becomes status_ when published
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   EngineStatus status_ ABSL_GUARDED_BY(mutex_);
   int64_t num_refused_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;

@@ -30,6 +30,7 @@ TEST(EngineThreadsTest, AnswersAllWhileManyThreadsSubmitAndCancel) {
       const EngineStatus status = engine.loop.Status();
       EXPECT_GE(status.num_waiting, 0);
       EXPECT_LE(status.num_blocks_used, status.num_blocks_total);
+      std::this_thread::yield();
     }
   });
   std::vector<std::thread> clients;
@@ -91,13 +92,14 @@ TEST(EngineThreadsTest, StopsWhileItSleeps) {
 TEST(EngineThreadsTest, AnswersRequestsThatComeWhileTheGroupBreaks) {
   FakeWorkerOptions options = LongRun();
   options.break_at_step = 20;
-  EngineForTest engine(options);
+  EngineForTest engine(options, {.queue_requests_max = 16});
   std::thread runner([&] { engine.loop.Run(); });
   size_t num_accepted = 0;
   while (true) {
     const absl::Status status = engine.loop.Submit(RequestOf(static_cast<int64_t>(num_accepted), 3, 8));
     if (status.code() == absl::StatusCode::kUnavailable) break;
     if (status.ok()) ++num_accepted;
+    std::this_thread::yield();
   }
   engine.sink.WaitForFinished(num_accepted);
   engine.loop.Stop();

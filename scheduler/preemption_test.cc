@@ -143,6 +143,21 @@ TEST(PreemptionTest, CancelsAPreemptedRequestBeforeAndAfterItsLastResults) {
   }
 }
 
+TEST(PreemptionTest, LetsNoLaterRequestTakeThePlaceOfAPreemptedOne) {
+  EngineForTest engine(Blocks(7));
+  ASSERT_THAT(engine.loop.Submit(RequestOf(0, 3, 9)), IsOk());
+  engine.clock.Advance(absl::Seconds(1));
+  ASSERT_THAT(engine.loop.Submit(RequestOf(1, 13, 12)), IsOk());  // preempted with five blocks, of which four stay free
+  engine.clock.Advance(absl::Seconds(1));
+  ASSERT_THAT(engine.loop.Submit(RequestOf(2, 2, 2)), IsOk());  // would fit into one
+  engine.RunUntilIdle();
+  std::vector<size_t> lengths;
+  for (const auto& step : engine.worker.plans()) {
+    for (const AddedSequence& added : step[0].added) lengths.push_back(added.prompt.size());
+  }
+  EXPECT_THAT(lengths, ElementsAre(3, 13, 13, 2));
+}
+
 TEST(PreemptionTest, ReservesEverythingAtTheStartWhenNoPreemptionIsAllowed) {
   EngineForTest engine(Blocks(6), {.preemptions_max = 0});
   for (int64_t id = 0; id < 5; ++id) ASSERT_THAT(engine.loop.Submit(RequestOf(id, 3, 9)), IsOk());

@@ -6,8 +6,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "base/ids.h"
+#include "base/mutex.h"
 #include "scheduler/contract/request.h"
 
 namespace tessera {
@@ -58,7 +58,8 @@ class Inbox {
 
  private:
   const QueueLimits limits_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  CondVar needed_;  // commands have come, or Stop()
   Commands commands_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<RequestId, bool> open_ ABSL_GUARDED_BY(mutex_);  // value: a cancellation was accepted
   int32_t num_waiting_ ABSL_GUARDED_BY(mutex_) = 0;

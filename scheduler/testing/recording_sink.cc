@@ -16,7 +16,7 @@ void Append(std::vector<T>& to, std::vector<T>& from) {
 }  // namespace
 
 void RecordingSink::OnTokens(TokenBatch batch) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   ++num_batches_;
   for (RequestTokens& brought : batch.requests) {
     RequestTokens& request = requests_[brought.request.value];
@@ -31,28 +31,28 @@ void RecordingSink::OnTokens(TokenBatch batch) {
     request.status = std::move(brought.status);
     if (request.finish.has_value()) ++num_finished_;
   }
+  finished_.NotifyAll();
 }
 
 RequestTokens RecordingSink::Of(int64_t request) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   const auto entry = requests_.find(request);
   return entry == requests_.end() ? RequestTokens{} : entry->second;
 }
 
 size_t RecordingSink::num_batches() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return num_batches_;
 }
 
 size_t RecordingSink::num_finished() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return num_finished_;
 }
 
 void RecordingSink::WaitForFinished(size_t count) const {
-  const absl::MutexLock lock(&mutex_);
-  const auto is_finished = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_finished_ >= count; };
-  mutex_.Await(absl::Condition(&is_finished));
+  const MutexLock lock(mutex_);
+  while (num_finished_ < count) finished_.Wait(mutex_);
 }
 
 }  // namespace tessera

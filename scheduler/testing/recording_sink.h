@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "absl/base/thread_annotations.h"
+#include "base/mutex.h"
 #include "scheduler/contract/engine_port.h"
 
 namespace tessera {
@@ -25,7 +27,8 @@ class RecordingSink final : public TokenSink {
   void WaitForFinished(size_t count) const;  // of requests
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  mutable CondVar finished_;
   std::map<int64_t, RequestTokens> requests_ ABSL_GUARDED_BY(mutex_);
   size_t num_batches_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t num_finished_ ABSL_GUARDED_BY(mutex_) = 0;
