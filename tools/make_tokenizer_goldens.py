@@ -4,7 +4,8 @@
 corpus() is deterministic: the same 12,000 strings on every machine. The parity test compares all of them, for every
 vocabulary at hand, against the installed library; the golden file written here holds a sample for the C++ unit test.
 
-  tools/make_tokenizer_goldens.py            writes tests/golden/tokenizer/demo.jsonl
+  tools/make_tokenizer_goldens.py            writes demo.jsonl and v2.jsonl (the same with V2's pre-tokenizer) of
+                                             tests/golden/tokenizer
   tools/make_tokenizer_goldens.py --corpus   prints the corpus, one JSON string a line
 """
 
@@ -14,6 +15,7 @@ import random
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDENS = ROOT / "tests/golden/tokenizer"
 SEED = 20240607
 SIZE = 12000
 
@@ -92,22 +94,32 @@ def corpus() -> list[str]:
     return strings
 
 
+def with_v2_pre_tokenizer(vocabulary: dict) -> dict:
+    """The vocabulary, cut into pieces as the V2 generation does it."""
+    pre_tokenizer = json.loads((GOLDENS / "v2_pre_tokenizer.json").read_text())
+    return {**vocabulary, "pre_tokenizer": pre_tokenizer}
+
+
+def write_goldens(name: str, vocabulary: dict, strings: list[str]) -> None:
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(vocabulary))
+    with (GOLDENS / name).open("w") as file:
+        for text in strings:
+            ids = tokenizer.encode(text, add_special_tokens=False).ids
+            if len(ids) <= 400:
+                file.write(json.dumps([text, ids], separators=(",", ":"), ensure_ascii=False) + "\n")
+
+
 def main() -> None:
     strings = corpus()
     if "--corpus" in sys.argv[1:]:
         for text in strings:
             print(json.dumps(text))
         return
-    import tokenizers
-
-    tokenizer = tokenizers.Tokenizer.from_file(str(ROOT / "models/demo/tokenizer.json"))
-    output = ROOT / "tests/golden/tokenizer/demo.jsonl"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w") as file:
-        for text in strings[:240] + strings[240::16]:
-            ids = tokenizer.encode(text, add_special_tokens=False).ids
-            if len(ids) <= 400:
-                file.write(json.dumps([text, ids], separators=(",", ":"), ensure_ascii=False) + "\n")
+    demo = json.loads((ROOT / "models/demo/tokenizer.json").read_text())
+    write_goldens("demo.jsonl", demo, strings[:240] + strings[240::16])
+    write_goldens("v2.jsonl", with_v2_pre_tokenizer(demo), strings[:240] + strings[250::32])
 
 
 if __name__ == "__main__":

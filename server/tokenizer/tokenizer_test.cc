@@ -38,18 +38,28 @@ std::unique_ptr<const Tokenizer> Demo() {
   return *std::move(tokenizer);
 }
 
-TEST(TokenizerTest, GivesTheIdsOfTheReferenceLibrary) {
-  const auto tokenizer = Demo();
-  std::ifstream goldens("tests/golden/tokenizer/demo.jsonl");
+void ExpectGoldens(const Tokenizer& tokenizer, const std::string& path) {
+  std::ifstream goldens(path);
   int num_lines = 0;
   for (std::string line; std::getline(goldens, line); ++num_lines) {
     const Json golden = Json::parse(line);
     const auto text = golden[0].get<std::string>();
-    ASSERT_THAT(tokenizer->Encode(text, SpecialTokens::kParse), IsOk());
-    EXPECT_EQ(*tokenizer->Encode(text, SpecialTokens::kParse), golden[1].get<Ids>()) << text;
-    EXPECT_EQ(tokenizer->Decode(golden[1].get<Ids>(), /*skip_special=*/false), text);
+    const auto ids = tokenizer.Encode(text, SpecialTokens::kParse);
+    ASSERT_THAT(ids, IsOk());
+    EXPECT_EQ(*ids, golden[1].get<Ids>()) << text;
+    EXPECT_EQ(tokenizer.Decode(*ids, /*skip_special=*/false), text);
   }
-  EXPECT_GT(num_lines, 500);
+  EXPECT_GT(num_lines, 500) << path;
+}
+
+TEST(TokenizerTest, GivesTheIdsOfTheReferenceLibrary) { ExpectGoldens(*Demo(), "tests/golden/tokenizer/demo.jsonl"); }
+
+TEST(TokenizerTest, GivesTheIdsOfTheReferenceLibraryWithTheV2PreTokenizer) {
+  std::ifstream demo("models/demo/tokenizer.json");
+  std::ifstream pre_tokenizer("tests/golden/tokenizer/v2_pre_tokenizer.json");
+  Json file = Json::parse(demo);
+  file["pre_tokenizer"] = Json::parse(pre_tokenizer);
+  ExpectGoldens(*Make(file), "tests/golden/tokenizer/v2.jsonl");
 }
 
 TEST(TokenizerTest, MergesTheLowestRankFirstAndTheLeftmostOfEquals) {
