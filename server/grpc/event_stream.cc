@@ -58,8 +58,10 @@ void EventStream::Pump() {
     if (is_finished_) return;
     if (stream_ != nullptr && stream_->IsCut()) context_->TryCancel();  // the write under way then ends
     if (is_writing_) return;
+    if (is_cancelled_) output_.clear();  // nobody reads it
     if (output_.empty() && stream_ != nullptr && !end_.has_value()) TakeEvents();
-    if (!output_.empty() && !is_cancelled_) {
+    if (is_cancelled_) output_.clear();
+    if (!output_.empty()) {
       next = &output_.front();  // stays where it is: a deque does not move its elements
       is_writing_ = true;
     } else if (end_.has_value()) {
