@@ -8,8 +8,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/mutex.h"
 #include "base/check.h"
+#include "base/mutex.h"
 #include "base/status_macros.h"
 #include "spdlog/spdlog.h"
 #include "worker/exchange/in_process_exchange.h"
@@ -49,7 +49,8 @@ class Group final : public InProcessWorkerGroup {
   const MemoryPlan memory_;
   const std::vector<std::unique_ptr<RankWorker>> ranks_;
   std::vector<std::thread> threads_;  // [ranks]
-  absl::Mutex mutex_;
+  Mutex mutex_;
+  CondVar changed_;                                                      // anything below
   std::vector<std::deque<StepPlan>> plans_ ABSL_GUARDED_BY(mutex_);      // [ranks]; not yet begun
   std::vector<std::deque<StepResult>> results_ ABSL_GUARDED_BY(mutex_);  // [ranks]; not yet received
   size_t num_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -60,8 +61,9 @@ class Group final : public InProcessWorkerGroup {
 
 Group::~Group() {
   {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
+    changed_.NotifyAll();
   }
   // A rank may have begun a step that another will not begin any more.
   for (const auto& rank : ranks_) rank->Abort(absl::CancelledError("the group is shutting down"));
@@ -70,27 +72,25 @@ Group::~Group() {
 
 absl::Status Group::Start() {
   for (size_t rank = 0; rank < ranks_.size(); ++rank) threads_.emplace_back([this, rank] { RunRank(rank); });
-  absl::MutexLock lock(&mutex_);
-  const auto settled = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !broken_.ok() || num_warm_ == ranks_.size();
-  };
-  mutex_.Await(absl::Condition(&settled));
+  const MutexLock lock(mutex_);
+  while (broken_.ok() && num_warm_ < ranks_.size()) changed_.Wait(mutex_);
   return broken_;
 }
 
 void Group::Submit(std::vector<StepPlan> plans) {
   TESSERA_CHECK(plans.size() == ranks_.size());
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (!broken_.ok()) return;  // Receive says so
   TESSERA_CHECK(num_under_way_ < kStepsUnderWayMax);
   ++num_under_way_;
   for (size_t rank = 0; rank < plans.size(); ++rank) plans_[rank].push_back(std::move(plans[rank]));
+  changed_.NotifyAll();
 }
 
 absl::StatusOr<std::vector<StepResult>> Group::Receive() {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   TESSERA_CHECK(num_under_way_ > 0 || !broken_.ok());
-  mutex_.Await(absl::Condition(this, &Group::StepIsDone));
+  while (!StepIsDone()) changed_.Wait(mutex_);
   if (!broken_.ok()) return broken_;
   std::vector<StepResult> step;
   for (std::deque<StepResult>& results : results_) {
@@ -107,8 +107,9 @@ void Group::RunRank(size_t rank) {
     return;
   }
   {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     ++num_warm_;
+    changed_.NotifyAll();
   }
   while (std::optional<StepPlan> plan = NextPlan(rank)) {
     const int64_t step = plan->step;
@@ -117,17 +118,15 @@ void Group::RunRank(size_t rank) {
       Break(rank, step, result.status());
       return;
     }
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     results_[rank].push_back(*std::move(result));
+    changed_.NotifyAll();
   }
 }
 
 std::optional<StepPlan> Group::NextPlan(size_t rank) {
-  absl::MutexLock lock(&mutex_);
-  const auto ready = [this, rank]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || !broken_.ok() || !plans_[rank].empty();
-  };
-  mutex_.Await(absl::Condition(&ready));
+  const MutexLock lock(mutex_);
+  while (!stopping_ && broken_.ok() && plans_[rank].empty()) changed_.Wait(mutex_);
   if (stopping_ || !broken_.ok()) return std::nullopt;
   StepPlan plan = std::move(plans_[rank].front());
   plans_[rank].pop_front();
@@ -137,9 +136,10 @@ std::optional<StepPlan> Group::NextPlan(size_t rank) {
 void Group::Break(size_t rank, int64_t step, const absl::Status& status) {
   absl::Status reason(status.code(), absl::StrFormat("rank %d, step %d: %s", rank, step, status.message()));
   {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (!broken_.ok() || stopping_) return;  // woken by the rank that failed first
     broken_ = reason;
+    changed_.NotifyAll();
   }
   spdlog::error("worker group is broken: {}", std::string(reason.message()));
   for (const auto& other : ranks_) other->Abort(reason);
@@ -164,7 +164,11 @@ std::vector<std::unique_ptr<ExpertExchange>> MakeExchanges(const ModelConfig& co
 
 RankWorkerOptions RankOptions(const ModelConfig& config, const WorkerGroupOptions& options, const WorkerLimits& limits,
                               int32_t rank) {
-  return {.load = {.rank = rank, .num_ranks = options.num_ranks, .precision = options.precision, .mtp = options.mtp},
+  return {.load = {.rank = rank,
+                   .num_ranks = options.num_ranks,
+                   .precision = options.precision,
+                   .mtp = options.mtp,
+                   .check_finite = options.check_finite},
           .runner = {.rank = rank,
                      .num_ranks = options.num_ranks,
                      .step_tokens_max = limits.step_tokens_max,

@@ -24,6 +24,7 @@ struct WorkerGroupOptions {
   int32_t num_blocks = 0;                          // cache blocks of each rank; 0: as many as fit into cache_bytes_max
   int64_t cache_bytes_max = 0;                     // of each rank
   int32_t valid_vocab = 0;                         // ids from here on are padding rows, never sampled; 0: all are valid
+  bool check_finite = true;                        // refuse weights that hold NaN or infinities; reads them once more
   bool poison_cache = false;                       // fill unwritten cache with NaN, to find stale reads
   absl::Duration rank_timeout = absl::Minutes(2);  // a rank that does not come to an exchange breaks the group
 };

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/mutex.h"
 #include "base/check.h"
+#include "base/mutex.h"
 #include "worker/exchange/pair_list.h"
 
 namespace tessera {
@@ -53,20 +53,20 @@ class LocalExchange final : public ExpertExchange {
   }
 
   void Abort(const absl::Status& reason) override {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (aborted_.ok()) aborted_ = reason;
   }
 
  private:
   absl::Status Aborted() {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     return aborted_;
   }
 
   const ExchangeConfig config_;
   PairList pairs_;
   std::vector<float> output_;  // [pairs, D]
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::Status aborted_ ABSL_GUARDED_BY(mutex_);
 };
 

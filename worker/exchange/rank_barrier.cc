@@ -15,7 +15,7 @@ RankBarrier::RankBarrier(int32_t num_ranks, absl::Duration timeout)
 }
 
 absl::Status RankBarrier::Meet(int32_t rank, RankPosition position) {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (!broken_.ok()) return broken_;
   Arrival& mine = arrivals_[static_cast<size_t>(rank)];
   TESSERA_CHECK(!mine.here);  // one thread a rank
@@ -25,13 +25,13 @@ absl::Status RankBarrier::Meet(int32_t rank, RankPosition position) {
     for (Arrival& arrival : arrivals_) arrival.here = false;
     num_here_ = 0;
     ++round_;
-    changed_.SignalAll();
+    changed_.NotifyAll();
     return broken_;
   }
   const int64_t round = round_;
   const absl::Time deadline = absl::Now() + timeout_;
   while (round_ == round && broken_.ok()) {
-    const bool late = changed_.WaitWithDeadline(&mutex_, deadline);
+    const bool late = !changed_.WaitFor(mutex_, deadline - absl::Now());
     if (late && round_ == round && broken_.ok()) {
       AbortLocked(absl::DeadlineExceededError(
           absl::StrFormat("rank %d waited %s in step %d, meeting %d, and did not see %s", rank,
@@ -42,19 +42,19 @@ absl::Status RankBarrier::Meet(int32_t rank, RankPosition position) {
 }
 
 void RankBarrier::Abort(const absl::Status& reason) {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   AbortLocked(reason);
 }
 
 absl::Status RankBarrier::status() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return broken_;
 }
 
 void RankBarrier::AbortLocked(absl::Status reason) {
   TESSERA_CHECK(!reason.ok());
   if (broken_.ok()) broken_ = std::move(reason);
-  changed_.SignalAll();
+  changed_.NotifyAll();
 }
 
 void RankBarrier::CheckPositions() {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "worker/checkpoint/check_finite.h"
 
 namespace tessera {
 namespace {
@@ -29,6 +30,8 @@ class Loader {
 
  private:
   absl::StatusOr<PackedWeight> Pack(const MatrixView& matrix, Precision precision);
+  absl::StatusOr<MatrixView> Find(const std::string& name, int64_t rows, int64_t cols) const;
+  absl::StatusOr<std::vector<float>> LoadVector(const std::string& name, int64_t size) const;
   absl::StatusOr<PackedWeight> LoadMatrix(const std::string& name, int64_t rows, int64_t cols);
   absl::StatusOr<EmbeddingTable> LoadEmbedding(const std::string& name);
   absl::StatusOr<MlpWeights> LoadMlp(const std::string& prefix, int64_t width);
@@ -60,9 +63,21 @@ absl::StatusOr<PackedWeight> Loader::Pack(const MatrixView& matrix, Precision pr
   return packed;
 }
 
-absl::StatusOr<PackedWeight> Loader::LoadMatrix(const std::string& name, int64_t rows, int64_t cols) {
+absl::StatusOr<MatrixView> Loader::Find(const std::string& name, int64_t rows, int64_t cols) const {
   TESSERA_ASSIGN_OR_RETURN(const MatrixView matrix, checkpoint_.FindMatrix(name, rows, cols));
   checkpoint_.WillNeed(name);
+  if (options_.check_finite) TESSERA_RETURN_IF_ERROR(CheckFinite(matrix, name));
+  return matrix;
+}
+
+absl::StatusOr<std::vector<float>> Loader::LoadVector(const std::string& name, int64_t size) const {
+  TESSERA_ASSIGN_OR_RETURN(std::vector<float> values, checkpoint_.FindVector(name, size));
+  if (options_.check_finite) TESSERA_RETURN_IF_ERROR(CheckFinite(values, name));
+  return values;
+}
+
+absl::StatusOr<PackedWeight> Loader::LoadMatrix(const std::string& name, int64_t rows, int64_t cols) {
+  TESSERA_ASSIGN_OR_RETURN(const MatrixView matrix, Find(name, rows, cols));
   TESSERA_ASSIGN_OR_RETURN(PackedWeight packed, Pack(matrix, options_.precision));
   checkpoint_.DontNeed(name);
   Report();
@@ -70,8 +85,7 @@ absl::StatusOr<PackedWeight> Loader::LoadMatrix(const std::string& name, int64_t
 }
 
 absl::StatusOr<EmbeddingTable> Loader::LoadEmbedding(const std::string& name) {
-  TESSERA_ASSIGN_OR_RETURN(const MatrixView matrix,
-                           checkpoint_.FindMatrix(name, config_.vocab_size, config_.hidden_size));
+  TESSERA_ASSIGN_OR_RETURN(const MatrixView matrix, Find(name, config_.vocab_size, config_.hidden_size));
   EmbeddingTable table;
   if (matrix.dtype == DType::kF8E4M3) {  // no published model has it; rows of the table are read without scales
     table.bytes.resize(static_cast<size_t>(matrix.rows * matrix.cols) * sizeof(float));
@@ -105,7 +119,7 @@ absl::Status Loader::LoadQuery(const std::string& prefix, AttentionWeights& weig
   }
   const int64_t rank = config_.q_lora_rank;
   TESSERA_ASSIGN_OR_RETURN(weights.q_a_proj, LoadMatrix(prefix + "q_a_proj.weight", rank, config_.hidden_size));
-  TESSERA_ASSIGN_OR_RETURN(weights.q_a_layernorm, checkpoint_.FindVector(prefix + "q_a_layernorm.weight", rank));
+  TESSERA_ASSIGN_OR_RETURN(weights.q_a_layernorm, LoadVector(prefix + "q_a_layernorm.weight", rank));
   TESSERA_ASSIGN_OR_RETURN(weights.q_b_proj, LoadMatrix(prefix + "q_b_proj.weight", query_size, rank));
   return absl::OkStatus();
 }
@@ -146,7 +160,7 @@ absl::StatusOr<AttentionWeights> Loader::LoadAttention(const std::string& prefix
   const int64_t rank = config_.kv_lora_rank;
   TESSERA_ASSIGN_OR_RETURN(weights.kv_a_proj, LoadMatrix(prefix + "kv_a_proj_with_mqa.weight",
                                                          rank + config_.qk_rope_head_dim, config_.hidden_size));
-  TESSERA_ASSIGN_OR_RETURN(weights.kv_a_layernorm, checkpoint_.FindVector(prefix + "kv_a_layernorm.weight", rank));
+  TESSERA_ASSIGN_OR_RETURN(weights.kv_a_layernorm, LoadVector(prefix + "kv_a_layernorm.weight", rank));
   TESSERA_RETURN_IF_ERROR(LoadUpProjections(prefix, weights));
   TESSERA_ASSIGN_OR_RETURN(weights.o_proj, LoadMatrix(prefix + "o_proj.weight", config_.hidden_size,
                                                       int64_t{config_.num_attention_heads} * config_.v_head_dim));
@@ -156,11 +170,10 @@ absl::StatusOr<AttentionWeights> Loader::LoadAttention(const std::string& prefix
 absl::StatusOr<MoeWeights> Loader::LoadMoe(const std::string& prefix) {
   MoeWeights moe;
   const int64_t num_experts = config_.n_routed_experts;
-  TESSERA_ASSIGN_OR_RETURN(const MatrixView router,
-                           checkpoint_.FindMatrix(prefix + "gate.weight", num_experts, config_.hidden_size));
+  TESSERA_ASSIGN_OR_RETURN(const MatrixView router, Find(prefix + "gate.weight", num_experts, config_.hidden_size));
   TESSERA_ASSIGN_OR_RETURN(moe.router, Pack(router, Precision::kF32));
   if (config_.router.method == TopkMethod::kNoAuxTc) {
-    TESSERA_ASSIGN_OR_RETURN(moe.bias, checkpoint_.FindVector(prefix + "gate.e_score_correction_bias", num_experts));
+    TESSERA_ASSIGN_OR_RETURN(moe.bias, LoadVector(prefix + "gate.e_score_correction_bias", num_experts));
   }
   const int64_t width = config_.moe_intermediate_size;
   if (config_.n_shared_experts > 0) {
@@ -178,11 +191,10 @@ absl::StatusOr<MoeWeights> Loader::LoadMoe(const std::string& prefix) {
 absl::StatusOr<LayerWeights> Loader::LoadLayer(int32_t layer, bool moe) {
   const std::string prefix = absl::StrCat("model.layers.", layer, ".");
   LayerWeights weights;
-  TESSERA_ASSIGN_OR_RETURN(weights.input_layernorm,
-                           checkpoint_.FindVector(prefix + "input_layernorm.weight", config_.hidden_size));
+  TESSERA_ASSIGN_OR_RETURN(weights.input_layernorm, LoadVector(prefix + "input_layernorm.weight", config_.hidden_size));
   TESSERA_ASSIGN_OR_RETURN(weights.attention, LoadAttention(prefix + "self_attn."));
   TESSERA_ASSIGN_OR_RETURN(weights.post_attention_layernorm,
-                           checkpoint_.FindVector(prefix + "post_attention_layernorm.weight", config_.hidden_size));
+                           LoadVector(prefix + "post_attention_layernorm.weight", config_.hidden_size));
   if (moe) {
     TESSERA_ASSIGN_OR_RETURN(weights.moe, LoadMoe(prefix + "mlp."));
   } else {
@@ -207,9 +219,9 @@ absl::StatusOr<MtpWeights> Loader::LoadMtp() {
   const std::string prefix = absl::StrCat("model.layers.", layer, ".");
   const int64_t hidden = config_.hidden_size;
   MtpWeights mtp;
-  TESSERA_ASSIGN_OR_RETURN(mtp.enorm, checkpoint_.FindVector(prefix + "enorm.weight", hidden));
-  TESSERA_ASSIGN_OR_RETURN(mtp.hnorm, checkpoint_.FindVector(prefix + "hnorm.weight", hidden));
-  TESSERA_ASSIGN_OR_RETURN(mtp.head_norm, checkpoint_.FindVector(prefix + "shared_head.norm.weight", hidden));
+  TESSERA_ASSIGN_OR_RETURN(mtp.enorm, LoadVector(prefix + "enorm.weight", hidden));
+  TESSERA_ASSIGN_OR_RETURN(mtp.hnorm, LoadVector(prefix + "hnorm.weight", hidden));
+  TESSERA_ASSIGN_OR_RETURN(mtp.head_norm, LoadVector(prefix + "shared_head.norm.weight", hidden));
   TESSERA_ASSIGN_OR_RETURN(mtp.eh_proj, LoadMatrix(prefix + "eh_proj.weight", hidden, 2 * hidden));
   TESSERA_ASSIGN_OR_RETURN(mtp.layer, LoadLayer(layer, config_.n_routed_experts > 0));
   const std::string embedding = prefix + "embed_tokens.weight";
@@ -233,7 +245,7 @@ absl::StatusOr<ModelWeights> Loader::Load() {
     TESSERA_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(layer, config_.IsMoeLayer(layer)));
     weights.layers.push_back(std::move(loaded));
   }
-  TESSERA_ASSIGN_OR_RETURN(weights.norm, checkpoint_.FindVector("model.norm.weight", config_.hidden_size));
+  TESSERA_ASSIGN_OR_RETURN(weights.norm, LoadVector("model.norm.weight", config_.hidden_size));
   TESSERA_ASSIGN_OR_RETURN(weights.lm_head, LoadMatrix(kHead, config_.vocab_size, config_.hidden_size));
   if (options_.mtp) {
     TESSERA_ASSIGN_OR_RETURN(weights.mtp, LoadMtp());

@@ -17,7 +17,8 @@ struct LoadOptions {
   int32_t rank = 0;
   int32_t num_ranks = 1;
   Precision precision = Precision::kBF16;
-  bool mtp = false;  // also the MTP module; refused if the checkpoint has none
+  bool mtp = false;          // also the MTP module; refused if the checkpoint has none
+  bool check_finite = true;  // refuse a weight that holds NaN or an infinity
 };
 
 // Refuses a number of ranks among which the experts cannot be divided evenly, naming those that can.

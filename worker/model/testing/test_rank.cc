@@ -32,10 +32,13 @@ TestRank::TestRank(const Checkpoint& checkpoint, const TestRankOptions& options,
       exchange_(std::move(exchange)),
       builder_(options.step_tokens_max, 16) {
   if (exchange_ == nullptr) exchange_ = LocalExchangeFor(config_, options.step_tokens_max);
-  auto weights = LoadWeights(
-      checkpoint,
-      {.rank = options.rank, .num_ranks = options.num_ranks, .precision = options.precision, .mtp = options.mtp},
-      *backend_);
+  auto weights = LoadWeights(checkpoint,
+                             {.rank = options.rank,
+                              .num_ranks = options.num_ranks,
+                              .precision = options.precision,
+                              .mtp = options.mtp,
+                              .check_finite = options.check_finite},
+                             *backend_);
   TESSERA_CHECK_OK(weights.status());
   weights_ = std::make_unique<ModelWeights>(*std::move(weights));
   auto cache = PagedLatentCache::Create({.num_layers = config_.num_hidden_layers + (options.mtp ? 1 : 0),

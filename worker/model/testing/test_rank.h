@@ -19,6 +19,7 @@ std::unique_ptr<Checkpoint> OpenOrDie(const std::string& folder);
 struct TestRankOptions {
   Precision precision = Precision::kF32;
   bool mtp = false;
+  bool check_finite = true;
   int32_t rank = 0;
   int32_t num_ranks = 1;
   int32_t step_tokens_max = 160;
