@@ -2,6 +2,7 @@
 
 // For tests and benchmarks: inputs that own their memory, from a seed, and a comparison that shows what differs.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>

@@ -29,10 +29,17 @@ void Buffer::Unmap::operator()(char* memory) const { munmap(memory, mapped_bytes
 void Arena::Reset() {
   if (buffers_.size() > 1) {
     buffers_.clear();
-    buffers_.emplace_back(total_ + total_ / 4);  // some room, so that slowly growing shapes do not map each time
+    buffers_.emplace_back(peak_ + peak_ / 4);  // some room, so that slowly growing shapes do not map each time
   }
   used_ = 0;
   total_ = 0;
+  peak_ = 0;
+}
+
+void Arena::Release(Mark mark) {
+  if (mark.num_buffers != buffers_.size()) return;  // a new piece was begun meanwhile: kept until Reset
+  total_ -= used_ - mark.used;
+  used_ = mark.used;
 }
 
 char* Arena::TakeBytes(int64_t bytes) {
@@ -44,6 +51,7 @@ char* Arena::TakeBytes(int64_t bytes) {
   char* memory = buffers_.back().data() + used_;
   used_ += bytes;
   total_ += bytes;
+  peak_ = std::max(peak_, total_);
   return memory;
 }
 

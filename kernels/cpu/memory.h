@@ -33,6 +33,13 @@ class Arena {
  public:
   // Takes back everything handed out, and makes room for the largest use so far in one piece.
   void Reset();
+  // A moment to return to: Release takes back what was handed out since, so that a loop does not grow.
+  struct Mark {
+    size_t num_buffers = 0;
+    int64_t used = 0;
+  };
+  Mark Now() const { return {buffers_.size(), used_}; }
+  void Release(Mark mark);
   // `count` uninitialized values, aligned to 64 bytes.
   template <typename T>
   T* Take(int64_t count) {
@@ -44,7 +51,8 @@ class Arena {
 
   std::vector<Buffer> buffers_;  // the last one is in use
   int64_t used_ = 0;             // of the last buffer
-  int64_t total_ = 0;            // handed out since Reset
+  int64_t total_ = 0;            // handed out and not released
+  int64_t peak_ = 0;             // the largest total since Reset
 };
 
 // Memory for weights, cut from large pieces so that small weights lie on huge pages too. A piece is freed when the last

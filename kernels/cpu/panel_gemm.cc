@@ -14,6 +14,7 @@ void MultiplyE4M3(const Microkernels& kernels, const CpuMatrix& weight, int64_t 
                   Arena& scratch) {
   const int64_t width = weight.panel_width();
   const int64_t block_elements = weight.scale_block_elements();
+  const Arena::Mark mark = scratch.Now();
   auto* expanded = scratch.Take<uint16_t>(block_elements * width * 2);
   const auto* bytes = reinterpret_cast<const uint8_t*>(weight.panel(panel));
   const auto* left = static_cast<const char*>(product.left);
@@ -26,6 +27,7 @@ void MultiplyE4M3(const Microkernels& kernels, const CpuMatrix& weight, int64_t 
     kernels.multiply_bf16(product);
     product.accumulate = true;
   }
+  scratch.Release(mark);
 }
 
 }  // namespace
