@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "base/status_matchers.h"
 #include "server/tokenizer/stream_decoder.h"
@@ -205,6 +207,23 @@ TEST(TokenizerTest, CheckListsEveryProblemOfTheFolder) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tokenizer_config.json")));
   std::filesystem::remove(folder / "tokenizer_config.json");
   EXPECT_THAT(Tokenizer::Check(folder, 267), ElementsAre());
+}
+
+TEST(TokenizerTest, ManyThreadsMayEncodeAtOnce) {
+  const auto tokenizer = Demo();
+  const std::string text = "Hello, world! 12345 日本語 naïve  \n\n<think>x</think>";
+  const Ids expected = *tokenizer->Encode(text, SpecialTokens::kParse);
+  std::vector<std::thread> threads;
+  std::atomic<int> num_wrong = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 200; ++round) {
+        if (*tokenizer->Encode(text, SpecialTokens::kParse) != expected) ++num_wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(num_wrong, 0);
 }
 
 TEST(StreamDecoderTest, JoinedPiecesEqualTheWholeTextAndNeverHoldHalfACharacter) {

@@ -8,6 +8,7 @@
 #include "nlohmann/json.hpp"
 #include "server/tokenizer/byte_map.h"
 #include "server/tokenizer/json_reader.h"
+#include "server/tokenizer/utf8.h"
 
 namespace tessera {
 namespace {
@@ -17,6 +18,7 @@ using Json = nlohmann::json;
 constexpr int kDepthMax = 32;
 constexpr int64_t kTokenIdsMax = 1 << 21;  // far above any vocabulary; bounds the memory that one large id can cost
 constexpr size_t kProblemsMax = 100;
+constexpr size_t kProblemBytesMax = 400;
 constexpr size_t kAddedBytesMax = 1024;
 constexpr TokenId kNoToken = -1;
 
@@ -239,11 +241,18 @@ class VocabularyReader {
 }  // namespace
 
 void ProblemList::Add(std::string problem) {
-  if (lines_.size() < kProblemsMax) {
-    lines_.push_back(std::move(problem));
-  } else {
+  if (lines_.size() == kProblemsMax) {
     ++num_dropped_;
+    return;
   }
+  if (problem.size() > kProblemBytesMax) {
+    problem.resize(ValidUtf8Prefix(std::string_view(problem).substr(0, kProblemBytesMax)));
+    problem += "…";
+  }
+  for (char& c : problem) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';  // names from the file may hold terminal escapes
+  }
+  lines_.push_back(std::move(problem));
 }
 
 std::vector<std::string> ProblemList::Lines() const {

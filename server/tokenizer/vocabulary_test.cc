@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "server/tokenizer/testing_vocabulary.h"
 
@@ -122,6 +123,15 @@ TEST(VocabularyTest, ReportsEveryProblemAndKeepsTheListBounded) {
   const std::vector<std::string> lines = ProblemsOf(file.dump());
   EXPECT_EQ(lines.size(), 101u);
   EXPECT_EQ(lines.back(), "and 4902 more");
+}
+
+TEST(VocabularyTest, ALineIsShortAndHasNoTerminalEscapes) {
+  Json file = TestingVocabulary();
+  file["model"]["merges"].push_back("\x1b[2J" + std::string(100000, 'x'));
+  const std::vector<std::string> lines = ProblemsOf(file.dump());
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_LT(lines[0].size(), 500u);
+  EXPECT_EQ(lines[0].find('\x1b'), std::string::npos);
 }
 
 TEST(VocabularyTest, DeepNestingIsAProblemNotACrash) {
