@@ -17,7 +17,7 @@ std::shared_ptr<EventStream> EventStream::Make(grpc::CallbackServerContext* cont
 void EventStream::Attach(std::shared_ptr<GenerateStream> stream, std::string request_id, bool with_ids) {
   bool is_cancelled = false;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     stream_ = stream;
     request_id_ = std::move(request_id);
     with_ids_ = with_ids;
@@ -29,7 +29,7 @@ void EventStream::Attach(std::shared_ptr<GenerateStream> stream, std::string req
 
 void EventStream::Refuse(const absl::Status& status) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     end_ = status;
   }
   Pump();
@@ -54,7 +54,7 @@ void EventStream::Pump() {
   const v1::GenerateEvent* next = nullptr;
   std::optional<absl::Status> end;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     if (is_finished_) return;
     if (stream_ != nullptr && stream_->IsCut()) context_->TryCancel();  // the write under way then ends
     if (is_writing_) return;
@@ -84,7 +84,7 @@ void EventStream::End(const absl::Status& status) {
 void EventStream::OnWriteDone(bool ok) {
   std::shared_ptr<GenerateStream> stream;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     is_writing_ = false;
     output_.pop_front();
     if (!ok) {
@@ -100,7 +100,7 @@ void EventStream::OnWriteDone(bool ok) {
 void EventStream::OnCancel() {
   std::shared_ptr<GenerateStream> stream;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     is_cancelled_ = true;
     stream = stream_;
   }

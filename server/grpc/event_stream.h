@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "server/session/generation_service.h"
 #include "tessera/v1/serve.grpc.pb.h"
 
@@ -43,7 +43,7 @@ class EventStream final : public grpc::ServerWriteReactor<v1::GenerateEvent>,
   grpc::CallbackServerContext* const context_;
   const Tokenizer& tokenizer_;
   std::shared_ptr<EventStream> self_;  // until OnDone
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::shared_ptr<GenerateStream> stream_ ABSL_GUARDED_BY(mutex_);
   std::string request_id_ ABSL_GUARDED_BY(mutex_);
   bool with_ids_ ABSL_GUARDED_BY(mutex_) = false;

@@ -56,19 +56,20 @@ absl::StatusOr<std::string> GrpcServer::Start(const std::string& address) {
 
 void GrpcServer::WatchReadiness() {
   bool was_ready = false;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   while (!stops_) {
     const bool is_ready = service_.Readiness().ok();
     if (is_ready != was_ready) SetServing(*server_, is_ready);
     was_ready = is_ready;
-    mutex_.AwaitWithTimeout(absl::Condition(&stops_), kReadinessInterval);
+    stopping_.WaitFor(mutex_, kReadinessInterval);
   }
 }
 
 void GrpcServer::Stop(absl::Duration grace) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     stops_ = true;
+    stopping_.NotifyAll();
   }
   if (watcher_.joinable()) watcher_.join();
   if (server_ == nullptr) return;

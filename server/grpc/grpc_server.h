@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "server/grpc/grpc_config.h"
 #include "server/grpc/reflection_service.h"
 #include "server/grpc/tessera_service.h"
@@ -36,7 +36,8 @@ class GrpcServer {
   TesseraService tessera_;
   ReflectionService reflection_;
   std::unique_ptr<grpc::Server> server_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
+  CondVar stopping_;
   bool stops_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watcher_;
 };

@@ -25,7 +25,7 @@ int64_t Bytes(const ChoiceDelta& delta) {
 bool EventQueue::TryPush(GenerateEvent event) {
   const auto* delta = std::get_if<ChoiceDelta>(&event);
   const int64_t bytes = delta != nullptr ? Bytes(*delta) : 0;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   if (num_bytes_ + bytes > bytes_max_) return false;
   num_bytes_ += bytes;
   events_.push_back(std::move(event));
@@ -33,7 +33,7 @@ bool EventQueue::TryPush(GenerateEvent event) {
 }
 
 std::vector<GenerateEvent> EventQueue::Take() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   num_bytes_ = 0;
   return std::exchange(events_, {});
 }

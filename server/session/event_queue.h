@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "server/session/generate_event.h"
 
 namespace tessera {
@@ -22,7 +22,7 @@ class EventQueue {
 
  private:
   const int64_t bytes_max_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::vector<GenerateEvent> events_ ABSL_GUARDED_BY(mutex_);
   int64_t num_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "server/session/generation.h"
 
@@ -34,7 +35,7 @@ std::shared_ptr<GenerateStream> GenerationService::Start(GenerateRequest request
   request.deadline = std::min(request.deadline, request.arrival + config_.request_timeout);
   auto generation = std::make_shared<Generation>(*this, std::move(request), std::move(observer));
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     active_.insert(generation);
   }
   generation->Start();
@@ -65,7 +66,7 @@ void GenerationService::Dispatch(TokenBatch batch) {
   for (RequestTokens& tokens : batch.requests) {
     std::shared_ptr<Generation> generation;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(mutex_);
       const auto found = routes_.find(tokens.request);
       if (found == routes_.end()) continue;  // its client has gone, or a stop string ended it
       generation = found->second;
@@ -76,19 +77,20 @@ void GenerationService::Dispatch(TokenBatch batch) {
 
 RequestId GenerationService::Route(std::shared_ptr<Generation> generation) {
   const RequestId id{next_request_id_.fetch_add(1)};
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   routes_.emplace(id, std::move(generation));
   return id;
 }
 
 void GenerationService::Unroute(RequestId id) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   routes_.erase(id);
 }
 
 void GenerationService::OnEnded(const std::shared_ptr<Generation>& generation) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   active_.erase(generation);
+  if (active_.empty()) became_idle_.NotifyAll();
 }
 
 void GenerationService::Drain() {
@@ -99,16 +101,19 @@ void GenerationService::Drain() {
 void GenerationService::EndAll(const absl::Status& status) {
   std::vector<std::shared_ptr<Generation>> active;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     active.assign(active_.begin(), active_.end());
   }
   for (const auto& generation : active) generation->End(status);
 }
 
 bool GenerationService::AwaitIdle(absl::Duration timeout) const {
-  const auto is_idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return active_.empty(); };
-  absl::MutexLock lock(&mutex_);
-  return mutex_.AwaitWithTimeout(absl::Condition(&is_idle), timeout);
+  const absl::Time deadline = absl::Now() + timeout;
+  MutexLock lock(mutex_);
+  while (!active_.empty()) {
+    if (!became_idle_.WaitFor(mutex_, deadline - absl::Now())) return active_.empty();
+  }
+  return true;
 }
 
 absl::Status GenerationService::Readiness() const {

@@ -11,8 +11,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "scheduler/contract/engine_port.h"
 #include "server/chat/chat_format.h"
 #include "server/metrics/server_metrics.h"
@@ -101,7 +101,8 @@ class GenerationService final : public TokenSink {
   const PromptEncoder encoder_;
   std::atomic<bool> is_draining_ = false;
   std::atomic<int64_t> next_request_id_ = 1;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  mutable CondVar became_idle_;
   absl::flat_hash_map<RequestId, std::shared_ptr<Generation>> routes_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<std::shared_ptr<Generation>> active_ ABSL_GUARDED_BY(mutex_);
   boost::asio::thread_pool stream_pool_;

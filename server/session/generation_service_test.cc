@@ -18,8 +18,9 @@ using testing::HasSubstr;
 class Client final : public GenerateObserver {
  public:
   void OnEventsReady() override {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     ++num_signals_;
+    signalled_.NotifyAll();
   }
 
   // Takes events until `count` more deltas, or the end, have come.
@@ -48,9 +49,8 @@ class Client final : public GenerateObserver {
 
  private:
   void Await() {
-    absl::MutexLock lock(&mutex_);
-    const auto is_signalled = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_signals_ > 0; };
-    mutex_.Await(absl::Condition(&is_signalled));
+    MutexLock lock(mutex_);
+    while (num_signals_ == 0) signalled_.Wait(mutex_);
     num_signals_ = 0;
   }
   void Sort(GenerateEvent event) {
@@ -66,7 +66,8 @@ class Client final : public GenerateObserver {
     }
   }
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
+  CondVar signalled_;
   int num_signals_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

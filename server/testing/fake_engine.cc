@@ -27,21 +27,21 @@ EngineLimits FakeEngine::DefaultLimits() {
 }
 
 void FakeEngine::SetSink(TokenSink* sink) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   sink_ = sink;
+}
+
+bool FakeEngine::HasWork() const {
+  return std::any_of(live_.begin(), live_.end(),
+                     [](const auto& entry) { return !entry.second.script.waits || entry.second.is_cancelled; });
 }
 
 void FakeEngine::StartThread() {
   thread_ = std::thread([this] {
     while (true) {
       {
-        absl::MutexLock lock(&mutex_);
-        const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-          if (thread_stops_) return true;
-          return std::any_of(live_.begin(), live_.end(),
-                             [](const auto& entry) { return !entry.second.script.waits || entry.second.is_cancelled; });
-        };
-        mutex_.Await(absl::Condition(&has_work));
+        MutexLock lock(mutex_);
+        while (!thread_stops_ && !HasWork()) changed_.Wait(mutex_);
         if (thread_stops_) return;
       }
       Step();
@@ -51,8 +51,9 @@ void FakeEngine::StartThread() {
 
 void FakeEngine::StopThread() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     thread_stops_ = true;
+    changed_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
 }
@@ -100,7 +101,7 @@ int FakeEngine::Step(int tokens_per_step) {
   TokenBatch batch;
   TokenSink* sink = nullptr;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     sink = sink_;
     for (auto& [id, live] : live_) {
       if (live.script.waits && !live.is_cancelled) continue;
@@ -113,6 +114,7 @@ int FakeEngine::Step(int tokens_per_step) {
       ++status_.num_finished[static_cast<size_t>(*tokens.finish)];
       live_.erase(tokens.request);
     }
+    changed_.NotifyAll();
   }
   const int num_served = static_cast<int>(batch.requests.size());
   TESSERA_CHECK(sink != nullptr);
@@ -121,18 +123,19 @@ int FakeEngine::Step(int tokens_per_step) {
 }
 
 void FakeEngine::Release() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   for (auto& [id, live] : live_) live.script.waits = false;
+  changed_.NotifyAll();
 }
 
 void FakeEngine::RefuseWith(absl::Status status, int num_taken_before) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   refusal_ = std::move(status);
   num_taken_before_refusal_ = num_taken_before;
 }
 
 void FakeEngine::SetReady(bool ready) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   status_.ready = ready;
   status_.reason = ready ? "" : "loading";
 }
@@ -145,7 +148,7 @@ absl::Status FakeEngine::Submit(Request request) {
         absl::StrFormat("prompt + max_tokens: got %d, wanted at most %d", total, limits_.context_tokens_max));
   }
   Script script = script_for_(request);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   if (num_taken_before_refusal_-- <= 0) TESSERA_RETURN_IF_ERROR(refusal_);
   submitted_.push_back(request);
   status_.num_prompt_tokens += static_cast<int64_t>(request.prompt.size());
@@ -153,11 +156,12 @@ absl::Status FakeEngine::Submit(Request request) {
   if (!live_.try_emplace(id, Live{.request = std::move(request), .script = std::move(script)}).second) {
     return absl::AlreadyExistsError("id");
   }
+  changed_.NotifyAll();
   return absl::OkStatus();
 }
 
 void FakeEngine::Cancel(RequestId id) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   const auto found = live_.find(id);
   if (found == live_.end() || found->second.is_cancelled) {
     ++num_useless_cancels_;
@@ -165,10 +169,11 @@ void FakeEngine::Cancel(RequestId id) {
   }
   found->second.is_cancelled = true;
   ++num_cancelled_;
+  changed_.NotifyAll();
 }
 
 EngineStatus FakeEngine::Status() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   EngineStatus status = status_;
   for (const auto& [id, live] : live_) ++(live.script.waits ? status.num_waiting : status.num_running);
   status.num_blocks_used = status.num_running;
@@ -178,38 +183,33 @@ EngineStatus FakeEngine::Status() const {
 void FakeEngine::Drain() { RefuseWith(absl::UnavailableError("draining")); }
 
 std::vector<Request> FakeEngine::submitted() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   return submitted_;
 }
 
 int FakeEngine::num_cancelled() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   return num_cancelled_;
 }
 
 int FakeEngine::num_useless_cancels() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   return num_useless_cancels_;
 }
 
 int FakeEngine::num_live() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   return static_cast<int>(live_.size());
 }
 
 void FakeEngine::AwaitLive(int num_live) const {
-  absl::MutexLock lock(&mutex_);
-  const auto reached = [this, num_live]()
-                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return static_cast<int>(live_.size()) == num_live; };
-  mutex_.Await(absl::Condition(&reached));
+  MutexLock lock(mutex_);
+  while (static_cast<int>(live_.size()) != num_live) changed_.Wait(mutex_);
 }
 
 void FakeEngine::AwaitSubmitted(int count) const {
-  absl::MutexLock lock(&mutex_);
-  const auto reached = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return static_cast<int>(submitted_.size()) >= count;
-  };
-  mutex_.Await(absl::Condition(&reached));
+  MutexLock lock(mutex_);
+  while (static_cast<int>(submitted_.size()) < count) changed_.Wait(mutex_);
 }
 
 }  // namespace tessera

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "scheduler/contract/engine_port.h"
 
 namespace tessera {
@@ -67,12 +67,14 @@ class FakeEngine final : public EnginePort {
     bool is_cancelled = false;
     bool prompt_done = false;
   };
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   RequestTokens Advance(Live& live, int tokens_per_step);
   std::vector<PositionLogprobs> Logprobs(const Live& live, const std::vector<TokenId>& tokens, int32_t num_top) const;
 
   const EngineLimits limits_;
   const ScriptFor script_for_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  mutable CondVar changed_;
   TokenSink* sink_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::map<RequestId, Live> live_ ABSL_GUARDED_BY(mutex_);
   std::vector<Request> submitted_ ABSL_GUARDED_BY(mutex_);
