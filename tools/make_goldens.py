@@ -72,7 +72,7 @@ def make_checkpoint(folder, arguments):
 
 
 def tie_routers(folder):
-    """Makes the router rows (and biases) of experts 2i and 2i + 1 equal: every choice of one is a tie with the other."""
+    """Makes the router rows (and biases) of experts 2i and 2i + 1 equal: choosing one is a tie with the other."""
     path = folder / "model.safetensors"
     tensors = load_file(path)
     for name, tensor in tensors.items():
@@ -122,7 +122,8 @@ def expert_tensors(tensors, prefix, config):
         return tensors[f"{prefix}mlp.experts.{expert}.{name}.weight"]
     experts = range(config.n_routed_experts)
     gate_up = torch.stack([torch.cat([of(e, "gate_proj"), of(e, "up_proj")]) for e in experts])
-    return {"mlp.experts.gate_up_proj": gate_up, "mlp.experts.down_proj": torch.stack([of(e, "down_proj") for e in experts])}
+    down = torch.stack([of(e, "down_proj") for e in experts])
+    return {"mlp.experts.gate_up_proj": gate_up, "mlp.experts.down_proj": down}
 
 
 @torch.no_grad()
