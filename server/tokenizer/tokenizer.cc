@@ -83,7 +83,7 @@ class EncodeRun {
 
 // The token that the configuration names, or DeepSeek's own if it names none.
 std::optional<TokenId> ResolveToken(const Vocabulary& vocabulary, const std::optional<std::string>& configured,
-                                    std::string_view fallback, std::string_view key, ProblemList& problems) {
+                                    std::string_view fallback, std::string_view key, VocabularyProblems& problems) {
   if (!configured.has_value()) return vocabulary.added.Find(fallback);
   const std::optional<TokenId> id = vocabulary.added.Find(*configured);
   if (!id.has_value()) {
@@ -100,7 +100,8 @@ struct Tokenizer::Parts {
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
 
-  static std::unique_ptr<const Parts> Make(std::string_view json, TokenizerConfig config, ProblemList& problems) {
+  static std::unique_ptr<const Parts> Make(std::string_view json, TokenizerConfig config,
+                                           VocabularyProblems& problems) {
     std::optional<Vocabulary> vocabulary = ParseVocabulary(json, problems);
     if (!vocabulary.has_value()) return nullptr;
     if (!config.bos_token.has_value()) config.bos_token = vocabulary->template_bos;
@@ -137,7 +138,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::Load(const std::stri
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view tokenizer_json,
                                                                      TokenizerConfig config) {
-  ProblemList problems;
+  VocabularyProblems problems;
   std::unique_ptr<const Parts> parts = Parts::Make(tokenizer_json, std::move(config), problems);
   if (!problems.empty()) return absl::InvalidArgumentError(problems.Summary());
   return std::unique_ptr<const Tokenizer>(new Tokenizer(std::move(parts)));
@@ -153,7 +154,7 @@ std::vector<std::string> Tokenizer::Check(const std::string& folder, std::option
     lines.emplace_back(json.status().message());
     return lines;
   }
-  ProblemList problems;
+  VocabularyProblems problems;
   const auto parts = Parts::Make(*json, config.ok() ? *std::move(config) : TokenizerConfig(), problems);
   for (const std::string& problem : problems.Lines()) lines.push_back(absl::StrCat(path, ": ", problem));
   if (parts != nullptr && vocab_size.has_value()) {

@@ -34,7 +34,7 @@ bool IsEmptyText(const Json& value) { return value.is_null() || value == ""; }
 // Reads one tokenizer.json. The document outlives it, so names are views into it.
 class VocabularyReader {
  public:
-  VocabularyReader(const Json& document, ProblemList& problems) : document_(document), problems_(problems) {}
+  VocabularyReader(const Json& document, VocabularyProblems& problems) : document_(document), problems_(problems) {}
 
   std::optional<Vocabulary> Read() {
     const Json& model = Member(document_, "model");
@@ -232,7 +232,7 @@ class VocabularyReader {
   }
 
   const Json& document_;
-  ProblemList& problems_;
+  VocabularyProblems& problems_;
   std::vector<Vocabulary::Token> tokens_;
   absl::flat_hash_map<std::string, TokenId> ids_;  // of model.vocab, by the name in the file
   AddedTokens added_;
@@ -240,7 +240,7 @@ class VocabularyReader {
 
 }  // namespace
 
-void ProblemList::Add(std::string problem) {
+void VocabularyProblems::Add(std::string problem) {
   if (lines_.size() == kProblemsMax) {
     ++num_dropped_;
     return;
@@ -255,19 +255,19 @@ void ProblemList::Add(std::string problem) {
   lines_.push_back(std::move(problem));
 }
 
-std::vector<std::string> ProblemList::Lines() const {
+std::vector<std::string> VocabularyProblems::Lines() const {
   std::vector<std::string> lines = lines_;
   if (num_dropped_ > 0) lines.push_back(absl::StrCat("and ", num_dropped_, " more"));
   return lines;
 }
 
-std::string ProblemList::Summary() const {
+std::string VocabularyProblems::Summary() const {
   if (lines_.empty()) return std::string();
   const int64_t others = static_cast<int64_t>(lines_.size()) - 1 + num_dropped_;
   return others == 0 ? lines_[0] : absl::StrCat(lines_[0], " (and ", others, " more)");
 }
 
-std::optional<Vocabulary> ParseVocabulary(std::string_view json, ProblemList& problems) {
+std::optional<Vocabulary> ParseVocabulary(std::string_view json, VocabularyProblems& problems) {
   const absl::StatusOr<Json> document = ParseJsonLimited(json, kDepthMax);
   if (!document.ok()) {
     problems.Add(std::string(document.status().message()));

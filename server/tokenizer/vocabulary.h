@@ -13,7 +13,7 @@
 namespace tessera {
 
 // What is wrong with a file, one line each. Keeps the first hundred; a file can be wrong in every entry.
-class ProblemList {
+class VocabularyProblems {
  public:
   void Add(std::string problem);
 
@@ -46,6 +46,6 @@ struct Vocabulary {
 
 // Refuses what an encoder would have to guess about or that other software would do differently: every part of the file
 // is either as in DeepSeek's own files or named in `problems`. nullopt: there are problems.
-std::optional<Vocabulary> ParseVocabulary(std::string_view json, ProblemList& problems);
+std::optional<Vocabulary> ParseVocabulary(std::string_view json, VocabularyProblems& problems);
 
 }  // namespace tessera

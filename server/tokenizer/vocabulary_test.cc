@@ -17,7 +17,7 @@ using testing::Contains;
 using testing::HasSubstr;
 
 std::vector<std::string> ProblemsOf(const std::string& text) {
-  ProblemList problems;
+  VocabularyProblems problems;
   const auto vocabulary = ParseVocabulary(text, problems);
   EXPECT_EQ(vocabulary.has_value(), problems.empty());
   return problems.Lines();

@@ -1,0 +1,63 @@
+#include "cmd/local_server.h"
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace tessera {
+namespace {
+
+// "models/demo/" → "demo".
+std::string FolderName(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::path path = std::filesystem::weakly_canonical(folder, error);
+  if (error) path = folder;
+  return path.filename().empty() ? "model" : path.filename().string();
+}
+
+ServerConfig MakeServerConfig(const std::string& folder, const LocalServerOptions& options, const Engine& engine) {
+  ServerConfig config;
+  const ModelConfig& model = engine.model();
+  config.service.model_name = options.model_name.empty() ? FolderName(folder) : options.model_name;
+  if (!options.model_name.empty()) config.service.model_aliases.push_back(FolderName(folder));
+  config.service.eos_tokens = model.eos_token_ids;
+  if (config.service.eos_tokens.empty() && engine.tokenizer().eos_id().has_value()) {
+    config.service.eos_tokens.push_back(*engine.tokenizer().eos_id());
+  }
+  config.service.default_temperature = model.default_temperature.value_or(config.service.default_temperature);
+  config.service.default_top_p = model.default_top_p.value_or(config.service.default_top_p);
+  config.http.system_fingerprint = absl::StrCat("tessera-", options.engine.precision, "-", options.engine.isa);
+  config.api_keys = options.api_keys;
+  return config;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(const std::string& folder,
+                                                                const LocalServerOptions& options) {
+  auto local = std::unique_ptr<LocalServer>(new LocalServer());
+  TESSERA_ASSIGN_OR_RETURN(local->engine_, Engine::Start(folder, options.engine, local->clock_));
+  Engine& engine = *local->engine_;
+  TESSERA_ASSIGN_OR_RETURN(local->server_, Server::Create(MakeServerConfig(folder, options, engine), engine.tokenizer(),
+                                                          engine.chat_format(), engine.port(), local->clock_));
+  engine.SetSink(local->server_->token_sink());
+  TESSERA_ASSIGN_OR_RETURN(local->addresses_, local->server_->Start(options.http_address, options.grpc_address));
+  return local;
+}
+
+bool LocalServer::Stop(absl::Duration grace) {
+  const bool all_ended = server_->Stop(grace);
+  engine_->Stop();
+  return all_ended;
+}
+
+LocalServer::~LocalServer() {
+  if (server_ != nullptr) server_->Stop(absl::ZeroDuration());
+  if (engine_ != nullptr) engine_->Stop();
+}
+
+}  // namespace tessera
