@@ -113,7 +113,8 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t bytes_
   return text;
 }
 
-absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::string_view file, const JsonLimits& limits) {
+absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::string_view file,
+                                               const HeaderJsonLimits& limits) {
   if (static_cast<int64_t>(text.size()) > limits.bytes_max) {
     return absl::InvalidArgumentError(
         absl::StrFormat("%s: %d bytes, wanted at most %d", file, text.size(), limits.bytes_max));

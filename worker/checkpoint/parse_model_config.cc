@@ -227,7 +227,7 @@ class ConfigParser {
 
 void ParseGenerationConfig(std::string_view text, ModelConfig& config, std::vector<std::string>& problems) {
   constexpr std::string_view kFile = "generation_config.json";
-  const absl::StatusOr<nlohmann::json> object = ParseJsonObject(text, kFile, JsonLimits());
+  const absl::StatusOr<nlohmann::json> object = ParseJsonObject(text, kFile, HeaderJsonLimits());
   if (!object.ok()) {
     problems.emplace_back(object.status().message());
     return;
@@ -242,7 +242,7 @@ void ParseGenerationConfig(std::string_view text, ModelConfig& config, std::vect
 // `generation_path` is empty when only config.json is to be read.
 ParsedConfig ReadFiles(const std::string& config_path, const std::string& generation_path) {
   ParsedConfig result;
-  const int64_t bytes_max = JsonLimits().bytes_max;
+  const int64_t bytes_max = HeaderJsonLimits().bytes_max;
   const absl::StatusOr<std::string> config = ReadTextFile(config_path, bytes_max);
   if (!config.ok()) {
     result.problems.emplace_back(config.status().message());
@@ -260,7 +260,7 @@ ParsedConfig ReadFiles(const std::string& config_path, const std::string& genera
 
 ParsedConfig ParseModelConfig(std::string_view config_json, std::optional<std::string_view> generation_config_json) {
   ParsedConfig result;
-  const absl::StatusOr<nlohmann::json> object = ParseJsonObject(config_json, "config.json", JsonLimits());
+  const absl::StatusOr<nlohmann::json> object = ParseJsonObject(config_json, "config.json", HeaderJsonLimits());
   if (!object.ok()) {
     result.problems.emplace_back(object.status().message());
     return result;

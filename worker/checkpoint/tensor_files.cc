@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 constexpr std::string_view kSingleFile = "model.safetensors";
-constexpr JsonLimits kIndexLimits = {.bytes_max = 64 << 20, .depth_max = 8};  // Kimi-K2's index has about 15 MB
+constexpr HeaderJsonLimits kIndexLimits = {.bytes_max = 64 << 20, .depth_max = 8};  // Kimi-K2's index has about 15 MB
 
 bool HasSafetensorsEnding(const std::string& name) { return absl::EndsWith(name, ".safetensors"); }
 
