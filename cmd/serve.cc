@@ -98,7 +98,9 @@ void AddFlags(CLI::App& serve, ServeOptions& options) {
   serve.add_option("--api-key-file", options.api_key_file, "File with one key a line; without it no key is asked for");
   serve.add_option("--port-file", options.port_file,
                    "Write the addresses really bound to this file, as JSON, when ready");
-  serve.add_option("--grace", options.grace_seconds, "Seconds that running requests have after a signal (default: 30)")
+  serve
+      .add_option("--grace-seconds", options.grace_seconds,
+                  "Time that running requests have after a signal (default: 30)")
       ->check(CLI::NonNegativeNumber);
   serve.add_option("--log-level", options.log_level, "trace, debug, info (default), warn, error or off");
   serve.add_option("--log-format", options.log_format, "text (default) or json");
