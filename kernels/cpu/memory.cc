@@ -4,6 +4,13 @@
 
 #include <algorithm>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, bytes) static_cast<void>(0)
+#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) static_cast<void>(0)
+#endif
+
 namespace tessera::cpu {
 namespace {
 
@@ -24,31 +31,41 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   memory_ = std::unique_ptr<char, Unmap>(static_cast<char*>(memory), Unmap{mapped});
 }
 
-void Buffer::Unmap::operator()(char* memory) const { munmap(memory, mapped_bytes); }
+void Buffer::Unmap::operator()(char* memory) const {
+  ASAN_UNPOISON_MEMORY_REGION(memory, mapped_bytes);
+  munmap(memory, mapped_bytes);
+}
 
 void Arena::Reset() {
   if (buffers_.size() > 1) {
     buffers_.clear();
     buffers_.emplace_back(peak_ + peak_ / 4);  // some room, so that slowly growing shapes do not map each time
   }
+  if (!buffers_.empty())
+    ASAN_POISON_MEMORY_REGION(buffers_.back().data(), static_cast<size_t>(buffers_.back().bytes()));
   used_ = 0;
   total_ = 0;
   peak_ = 0;
 }
 
 void Arena::Release(Mark mark) {
-  if (mark.num_buffers != buffers_.size()) return;  // a new piece was begun meanwhile: kept until Reset
+  if (buffers_.empty() || mark.num_buffers != buffers_.size())
+    return;  // a new piece was begun meanwhile: kept until Reset
+  ASAN_POISON_MEMORY_REGION(buffers_.back().data() + mark.used, static_cast<size_t>(used_ - mark.used));
   total_ -= used_ - mark.used;
   used_ = mark.used;
 }
 
-char* Arena::TakeBytes(int64_t bytes) {
-  bytes = RoundUp(std::max<int64_t>(bytes, 1), kLine);
+char* Arena::TakeBytes(int64_t wanted) {
+  // With AddressSanitizer at least a byte between pieces stays poisoned: a loop that runs past its piece is caught.
+  const int64_t bytes = RoundUp(wanted + 1, kLine);
   if (buffers_.empty() || used_ + bytes > buffers_.back().bytes()) {
     buffers_.emplace_back(std::max(bytes, int64_t{1} << 16));
+    ASAN_POISON_MEMORY_REGION(buffers_.back().data(), static_cast<size_t>(buffers_.back().bytes()));
     used_ = 0;
   }
   char* memory = buffers_.back().data() + used_;
+  ASAN_UNPOISON_MEMORY_REGION(memory, static_cast<size_t>(wanted));
   used_ += bytes;
   total_ += bytes;
   peak_ = std::max(peak_, total_);

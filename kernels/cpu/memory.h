@@ -47,7 +47,7 @@ class Arena {
   }
 
  private:
-  char* TakeBytes(int64_t bytes);
+  char* TakeBytes(int64_t wanted);
 
   std::vector<Buffer> buffers_;  // the last one is in use
   int64_t used_ = 0;             // of the last buffer
