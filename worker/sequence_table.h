@@ -27,6 +27,7 @@ struct SequenceState {
   std::vector<TokenId> stop_tokens;  // sorted
   bool wants_prompt_logprobs = false;
   std::optional<TokenCounts> counts;  // only with penalties
+  int64_t last_step = 0;              // in which it ran
   bool ended = false;                 // further slices are wasted work
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }

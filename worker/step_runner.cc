@@ -61,7 +61,13 @@ absl::Status StepRunner::CheckPlan(const StepPlan& plan) const {
                         config_.num_ranks));
   }
   int64_t num_tokens = 0;
-  for (const Slice& slice : plan.slices) num_tokens += slice.num_tokens;
+  for (const Slice& slice : plan.slices) {
+    if (slice.num_tokens < 1) {
+      return absl::InvalidArgumentError(absl::StrFormat("sequence %d: got a slice of %d tokens, wanted at least 1",
+                                                        slice.sequence.value, slice.num_tokens));
+    }
+    num_tokens += slice.num_tokens;
+  }
   const int32_t promised = plan.tokens_per_rank[static_cast<size_t>(config_.rank)];
   if (num_tokens != promised || num_tokens > config_.step_tokens_max) {
     return absl::InvalidArgumentError(
@@ -77,12 +83,16 @@ absl::Status StepRunner::AddSlice(const Slice& slice) {
     return absl::InvalidArgumentError(absl::StrFormat("slice of sequence %d, which is not here", slice.sequence.value));
   }
   if (sequence->ended) return absl::OkStatus();  // planned before the scheduler could know
+  if (sequence->last_step == last_step_) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("sequence %d: got two slices, wanted at most one", slice.sequence.value));
+  }
+  sequence->last_step = last_step_;
   const int32_t left = sequence->num_tokens() - sequence->num_computed;
   const int64_t covered = static_cast<int64_t>(sequence->block_table.size()) * kBlockTokens;
-  if (slice.num_tokens < 1 || slice.num_tokens > left || sequence->num_computed + slice.num_tokens > covered) {
+  if (slice.num_tokens > left || sequence->num_computed + slice.num_tokens > covered) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "sequence %d: got a slice of %d tokens after %d, wanted at least 1, at most the %d left, within "
-        "the %d of its blocks",
+        "sequence %d: got a slice of %d tokens after %d, wanted at most the %d left, within the %d of its blocks",
         slice.sequence.value, slice.num_tokens, sequence->num_computed, left, covered));
   }
   const auto begin = static_cast<size_t>(sequence->num_computed);
