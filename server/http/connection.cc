@@ -14,7 +14,6 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 
-constexpr size_t kReadBytes = 64 << 10;
 // What may wait unread behind the request that is being answered.
 constexpr size_t kPipelinedBytesMax = 64 << 10;
 // After a refusal the client may still send this much, so that the response is not lost in a reset.
@@ -119,7 +118,7 @@ void Connection::StartRead() {
   if (is_reading_ || input_ended_ || state_ == State::kClosed) return;
   if (state_ == State::kAnswering && input_.size() >= kPipelinedBytesMax) return;
   is_reading_ = true;
-  socket_.async_read_some(input_.prepare(kReadBytes), [self = shared_from_this()](error_code error, size_t num_bytes) {
+  socket_.async_read_some(asio::buffer(read_buffer_), [self = shared_from_this()](error_code error, size_t num_bytes) {
     self->OnRead(error, num_bytes);
   });
 }
@@ -129,12 +128,12 @@ void Connection::OnRead(error_code error, size_t num_bytes) {
   if (state_ == State::kClosed) return;
   if (error == asio::error::eof) return OnEndOfInput();
   if (error) return ClientGone();
-  input_.commit(num_bytes);
   if (state_ == State::kLingering) {
     num_discarded_ += static_cast<int64_t>(num_bytes);
-    input_.clear();
     if (num_discarded_ > kDiscardedBytesMax) return Close();
+    return StartRead();
   }
+  input_.commit(asio::buffer_copy(input_.prepare(num_bytes), asio::buffer(read_buffer_, num_bytes)));
   if (state_ == State::kReading) ProcessInput();
   StartRead();
 }

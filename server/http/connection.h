@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -95,6 +96,8 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
   Socket socket_;
   Shared& shared_;
   State state_ = State::kReading;
+  // Apart from input_, which may be consumed, and so moved, while a read is under way.
+  std::array<char, 16 << 10> read_buffer_;
   boost::beast::flat_buffer input_;
   std::optional<Parser> parser_;
   bool is_reading_ = false;
