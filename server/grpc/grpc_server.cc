@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "grpc/health/v1/health.pb.h"
 
 namespace tessera {
 namespace {
@@ -15,7 +16,9 @@ namespace {
 constexpr absl::Duration kReadinessInterval = absl::Milliseconds(50);
 
 std::vector<std::string> ServiceNames() {
-  return {v1::Tessera::service_full_name(), "grpc.health.v1.Health",
+  // Asked of its descriptor, so that the program has the descriptor: gRPC serves health without it.
+  const std::string health = grpc::health::v1::HealthCheckRequest::descriptor()->file()->service(0)->full_name();
+  return {v1::Tessera::service_full_name(), health,
           grpc::reflection::v1alpha::ServerReflection::service_full_name()};
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "scheduler/contract/request.h"
 #include "server/http/field_reader.h"
 #include "server/http/sampling_fields.h"
 
@@ -26,6 +27,10 @@ void ReadChatLogprobs(FieldReader& reader, GenerateRequest& request) {
   std::optional<int32_t> top_logprobs;
   reader.Read("logprobs", logprobs);
   reader.Read("top_logprobs", top_logprobs);
+  if (top_logprobs.has_value() && (*top_logprobs < 0 || *top_logprobs > kMaxLogprobs)) {
+    return reader.Refuse("top_logprobs", absl::StrFormat("%d", *top_logprobs),
+                         absl::StrFormat("0 to %d", kMaxLogprobs));
+  }
   if (logprobs) {
     request.logprobs = top_logprobs.value_or(0);
   } else if (top_logprobs.value_or(0) != 0) {

@@ -136,6 +136,7 @@ TEST(ApiRequestTest, NamesTheFieldOfAWrongType) {
            {Chat(R"("logit_bias":{"x":1})"), "logit_bias: got the key 'x'"},
            {Chat(R"("logit_bias":{"1":"y"})"), "logit_bias[1]: got \"y\""},
            {Chat(R"("logit_bias":[1])"), "logit_bias: got an array"},
+           {Chat(R"("logprobs":true,"top_logprobs":21)"), "top_logprobs: got 21, wanted 0 to 20"},
            {Chat(R"("top_logprobs":3)"), "top_logprobs: got 3, wanted logprobs"},
            {Chat(R"("stop_token_ids":[1,"x"])"), "stop_token_ids[1]: got \"x\""},
            {Chat(R"("stream_options":{"include_usage":1})"), "stream_options.include_usage"},
