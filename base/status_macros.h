@@ -19,6 +19,6 @@
 #define TESSERA_ASSIGN_OR_RETURN_IMPL(result, declaration, expression) \
   auto result = (expression);                                          \
   if (!result.ok()) return result.status();                            \
-  declaration = *std::move(result)  // NOLINT(bugprone-macro-parentheses): a declaration
+  declaration = *std::move(result)
 #define TESSERA_STATUS_CONCAT(a, b) TESSERA_STATUS_CONCAT_IMPL(a, b)
 #define TESSERA_STATUS_CONCAT_IMPL(a, b) a##b

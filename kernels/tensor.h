@@ -18,8 +18,9 @@ class Tensor {
   Tensor(T* data, Shape shape) : data_(data), shape_(shape) {}
   // A view of numbers is also a view of constant numbers.
   template <typename U>
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit on purpose
   requires(std::is_same_v<const U, T> && !std::is_const_v<U>) Tensor(const Tensor<U, Rank>& other)
-      : data_(other.data()), shape_(other.shape()) {}  // NOLINT: implicit on purpose
+      : data_(other.data()), shape_(other.shape()) {}
 
   T* data() const { return data_; }
   const Shape& shape() const { return shape_; }
