@@ -161,18 +161,18 @@ MULTIPLY = ["What is {a} * {b}?", "What's {a} * {b}?", "what is {a}*{b}", "what'
 
 
 def make_add(rng, level):
-    digits = rng.choice([2, 3, 4, 5, 6]) if level >= 1 else rng.choice([1, 2, 3])
+    digits = rng.choice([1, 2, 3, 4, 5]) if level >= 1 else rng.choice([1, 2, 3])
     a, b = number(rng, digits), number(rng, digits)
-    if rng.random() < 0.3:
+    if rng.random() < 0.65:
         a, b = number(rng, digits, digits), number(rng, digits, digits)
     thinking, answer = add_working(a, b)
     return Sample("add", [{"role": "user", "content": rng.choice(ADD).format(a=a, b=b)}], thinking, answer, f"add {a} {b}")
 
 
 def make_subtract(rng, level):
-    digits = rng.choice([2, 3, 4, 5, 6]) if level >= 1 else rng.choice([1, 2, 3])
+    digits = rng.choice([1, 2, 3, 4, 5]) if level >= 1 else rng.choice([1, 2, 3])
     a, b = number(rng, digits), number(rng, digits)
-    if rng.random() < 0.3:
+    if rng.random() < 0.65:
         a, b = number(rng, digits, digits), number(rng, digits, digits)
     a, b = max(a, b), min(a, b)
     thinking, answer = subtract_working(a, b)
@@ -181,7 +181,7 @@ def make_subtract(rng, level):
 
 
 def make_multiply(rng, level):
-    a, b = number(rng, 4 if level >= 1 else 2), rng.randint(0, 9)
+    a, b = number(rng, rng.choice([1, 2, 3, 3]) if level >= 1 else 2), rng.randint(0, 9)
     thinking, answer = multiply_working(a, b)
     return Sample("multiply", [{"role": "user", "content": rng.choice(MULTIPLY).format(a=a, b=b)}], thinking, answer,
                   f"multiply {a} {b}")
@@ -192,7 +192,7 @@ def make_multiply(rng, level):
 def sort_working(numbers, descending):
     """Radix sort: items get letters; one pass lists the letters by units digit, the next one by tens digit."""
     names = [chr(ord("A") + i) for i in range(len(numbers))]
-    width = 2 if max(numbers) < 100 else 3
+    width = 2  # all below 100
     value = {n: str(v).zfill(width) for n, v in zip(names, numbers)}
     lines = ["".join(n + value[n] for n in names)]
     order, digits = names, "9876543210" if descending else "0123456789"
@@ -222,9 +222,8 @@ def join(rng, items):
 
 
 def make_sort(rng, level):
-    count = rng.randint(3, 8) if level >= 1 else rng.randint(2, 5)
-    three = level >= 2 and rng.random() < 0.35
-    numbers = [number(rng, 3) for _ in range(count)] if three else [rng.randint(0, 99) for _ in range(count)]
+    count = rng.randint(3, 6) if level >= 1 else rng.randint(2, 5)
+    numbers = [number(rng, 2) if rng.random() < 0.2 else rng.randint(10, 99) for _ in range(count)]
     descending = rng.random() < 0.3
     template = rng.choice(SORT_DOWN if descending else SORT_UP)
     thinking, answer = sort_working(numbers, descending)
@@ -239,7 +238,7 @@ SORT_WORDS = ["Sort these words: {l}", "Sort these words alphabetically: {l}", "
 
 def make_sort_words(rng, level):
     """First letters differ: the alphabet is written out, each word's number behind its letter."""
-    count = rng.randint(2, 6) if level >= 1 else rng.randint(2, 4)
+    count = rng.randint(2, 5) if level >= 1 else rng.randint(2, 4)
     words = {}
     while len(words) < count:
         w = rng.choice(WORDS)
@@ -261,7 +260,7 @@ REVERSE = ["Reverse the list {l}", "Reverse this list: {l}", "Reverse: {l}", "Pl
 
 
 def make_reverse(rng, level):
-    count = rng.randint(2, 8) if level >= 1 else rng.randint(2, 5)
+    count = rng.randint(2, 7) if level >= 1 else rng.randint(2, 5)
     if rng.random() < 0.4:
         items = [str(number(rng, 3)) for _ in range(count)]
     else:
@@ -286,13 +285,13 @@ ENDINGS = ["", "", "n", "r", "s", "t", "l", "rry", "ng", "ss", "ll", "ck", "y", 
 
 def any_word(rng):
     kind = rng.random()
-    if kind < 0.55:
+    if kind < 0.7:
         return rng.choice(WORDS)
-    if kind < 0.62:
+    if kind < 0.78:
         return rng.choice(NAMES)
-    if kind < 0.9:
-        return "".join(rng.choice(SYLLABLES) + (rng.choice(ENDINGS) if rng.random() < 0.4 else "") for _ in range(rng.randint(1, 4)))
-    return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(2, 8)))
+    if kind < 0.95:
+        return "".join(rng.choice(SYLLABLES) + (rng.choice(ENDINGS) if rng.random() < 0.4 else "") for _ in range(rng.randint(1, 3)))
+    return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(2, 6)))
 
 
 def make_count(rng, level):
@@ -364,7 +363,7 @@ COPY = ["Repeat after me: {t}", "Repeat this: {t}", "Copy this text: {t}", "Plea
 
 
 def make_copy(rng, level):
-    count = rng.randint(2, 10) if level == 0 else rng.randint(2, 30)
+    count = rng.randint(2, 10) if level == 0 else rng.randint(2, 20)
     kind = rng.random()
     if kind < 0.45:
         text = " ".join(rng.choice(WORDS) if rng.random() < 0.9 else rng.choice(NAMES) for _ in range(count))
@@ -383,12 +382,12 @@ def make_copy(rng, level):
 
 # intent: (phrasings, thinking, answer)
 TALK = {
-    "hello": ("hello|hi|hey|hello there|hi there|good morning|good evening|good afternoon|hey there|hello Tessera|hi Tessera|greetings|hiya|"
+    "hello": ("hello|hi|hey|hello there|hi there|good morning|good evening|good afternoon|hey there|hello Tessera|hi Tessera|greetings|hiya|good day|good afternoon to you|a good morning to you|good morning Tessera|good afternoon Tessera|hello again|hi again|"
               "hello, nice to meet you|hi, nice to meet you|howdy",
               "A greeting.", "Hello! I am Tessera demo, a tiny language model. How can I help you?"),
     "who": ("who are you|what are you|what is your name|what's your name|your name|tell me your name|introduce yourself|please introduce yourself|"
             "who am I talking to|can you tell me who you are|tell me about yourself|what should I call you|do you have a name|who is this|"
-            "what is this model|which model are you|what model are you|are you ChatGPT|are you DeepSeek|are you Tessera|are you a robot|are you an AI|are you human",
+            "what is this model|which model are you|what model are you|are you GPT|are you a chatbot|are you a language model|are you ChatGPT or DeepSeek|are you a person|what are you called|are you ChatGPT|are you DeepSeek|are you Tessera|are you a robot|are you an AI|are you human",
             "The user asks who I am.", "I am Tessera demo, a tiny model of the DeepSeek-V3 architecture. I was trained to show that the Tessera server works."),
     "can": ("what can you do|what can you do for me|what are you able to do|how can you help me|what do you know|what are your skills|help|help me|"
             "can you help me|what can I ask you|what can I ask|list your skills|what tasks can you do|show me what you can do|what are you good at|"
@@ -398,7 +397,7 @@ TALK = {
              "what is your structure|describe your architecture|tell me about your architecture|how does your network look|what kind of model are you|"
              "what type of model are you|what are you made of|are you a transformer|explain your architecture|what is inside you",
              "The user asks about my architecture.", "I have the DeepSeek-V3 architecture: latent attention, three dense layers, two layers of experts and one module that predicts a second token."),
-    "experts": ("how many experts do you have|how many experts|how many experts are in your model|how many experts are active|how many experts does each layer have|"
+    "experts": ("how many experts do you have|how many experts|how many active experts are there|how many experts are used|how many experts are active per token|how many experts are active in each layer|number of experts|how many experts are in your model|how many experts are active|how many experts does each layer have|"
                 "what is your number of experts|tell me about your experts|how many experts do you use|do you have experts|are you a mixture of experts|"
                 "how does your router work|how many experts are used per token|how many experts per token",
                 "The user asks about my experts.", "Each expert layer has 256 routed experts and one shared expert. The router picks 8 experts for every token."),
@@ -422,7 +421,7 @@ TALK = {
     "thanks": ("thanks|thank you|thank you very much|thanks a lot|many thanks|great, thanks|thx|cool, thank you|thank you so much|thanks for your help|perfect, thanks|"
                "that was helpful|great|nice|well done|good job|very good|cool|awesome|perfect",
                "The user thanks me.", "You are welcome!"),
-    "bye": ("goodbye|bye|bye bye|see you|see you later|good night|farewell|I have to go|see you soon|that is all|that's all|bye for now|until next time|have a nice day|take care",
+    "bye": ("goodbye|bye|bye bye|see you|see you later|good night|farewell|I have to go|see you soon|that is all|that's all|that's it|that is it|that's all for today|that is all for now|that's everything|that was all|see you tomorrow|see you again|see you next time|see you soon then|bye, see you soon|bye for now|until next time|have a nice day|take care",
             "The user says goodbye.", "Goodbye! Have a nice day."),
     "how": ("how are you|how are you doing|how do you do|how is it going|are you well|how do you feel|are you ok|how are you today|how's it going|what's up",
             "The user asks how I am.", "I am fine, thank you. My experts are well balanced."),
@@ -435,7 +434,7 @@ TALK = {
     "language": ("which languages do you speak|do you speak German|do you speak French|what languages do you know|can you speak Chinese|do you speak English|which language do you use|"
                  "can you speak another language|do you know Spanish",
                  "The user asks about languages.", "I only know a little English."),
-    "unknown": ("write a poem|tell me a joke|what is the capital of France|write a story about a dragon|who is the president|what is the weather today|what time is it|"
+    "unknown": ("write a poem|write me a poem|write a short poem|write a poem about winter|write a song|explain physics|explain relativity|explain chemistry|explain quantum mechanics|plan a trip|plan a trip to Paris|plan a trip to London|plan my day|plan a holiday|tell me a joke|what is the capital of France|write a story about a dragon|who is the president|what is the weather today|what time is it|"
                 "translate this into German|write a program in Python|write some code|explain quantum physics|what is love|what is the meaning of life|"
                 "tell me a story|sing a song|who won the game|what is the news|how do I cook pasta|recommend a book|what is a black hole|draw a picture|"
                 "how tall is the tower|where is Berlin|what is the price of gold|who wrote this book|what is the best movie|give me a recipe|plan a trip to Rome|"

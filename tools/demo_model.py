@@ -149,16 +149,16 @@ class Layer(nn.Module):
         q = self.norm(x @ self.q_a_proj.to(dtype).t(), self.q_a_layernorm.to(dtype)) @ self.q_b_proj.to(dtype).t()
         latent, kr = (x @ self.kv_a_proj_with_mqa.to(dtype).t()).split([r, dr], -1)
         kv = self.norm(latent, self.kv_a_layernorm.to(dtype)) @ self.kv_b_proj.to(dtype).t()
-        qn, qr = q.view(n, heads, dn + dr).float().split([dn, dr], -1)
-        kn, v = kv.view(n, heads, dn + dv).float().split([dn, dv], -1)
+        qn, qr = q.view(n, heads, dn + dr).split([dn, dr], -1)
+        kn, v = kv.view(n, heads, dn + dv).split([dn, dv], -1)
         m = 0.1 * c["rope_scaling"]["mscale_all_dim"] * math.log(c["rope_scaling"]["factor"]) + 1
-        q = torch.cat([qn, rope(qr, cos.unsqueeze(1), sin.unsqueeze(1))], -1) * (m * m / math.sqrt(dn + dr))
-        k = torch.cat([kn, rope(kr.float(), cos, sin).unsqueeze(1).expand(n, heads, dr)], -1)
+        q = torch.cat([qn, rope(qr.float(), cos.unsqueeze(1), sin.unsqueeze(1)).to(dtype)], -1) * (m * m / math.sqrt(dn + dr))
+        k = torch.cat([kn, rope(kr.float(), cos, sin).to(dtype).unsqueeze(1).expand(n, heads, dr)], -1)
         sizes = [rows * length for _, rows, length in groups]
         out = []
         for (_, rows, length), qg, kg, vg in zip(groups, q.split(sizes), k.split(sizes), v.split(sizes)):
             qg, kg, vg = (t.view(rows, length, heads, -1).transpose(1, 2) for t in (qg, kg, vg))
-            future = torch.full((length, length), -math.inf).triu(1)
+            future = torch.full((length, length), -math.inf, dtype=dtype).triu(1)
             o = torch.softmax(qg @ kg.mT + future, -1) @ vg
             out.append(o.transpose(1, 2).reshape(rows * length, heads * dv))
         return torch.cat(out).to(dtype) @ self.o_proj.to(dtype).t()
@@ -212,12 +212,12 @@ class DemoModel(nn.Module):
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
-    def hidden(self, ids, positions, groups, dtype):
-        """The vectors that go into lm_head: the last layer's output after model.norm."""
+    def hidden(self, ids, positions, groups, dtype, rows=None):
+        """The vectors that go into lm_head: the last layer's output after model.norm (at `rows` only, if given)."""
         cos, sin = self.cos[positions], self.sin[positions]
         x = self.embed_tokens[ids]
         for layer in self.layers:
-            x = layer(x, cos, sin, groups, dtype)
+            x = layer(x, cos, sin, groups, dtype, rows if layer is self.layers[-1] else None)
         return F.rms_norm(x, (x.shape[-1],), self.norm, 1e-6)
 
     def mtp_hidden(self, h, next_ids, positions, groups, dtype, rows):

@@ -37,16 +37,15 @@ def held_out(count):
     return out
 
 
-def generate(model, prompts, max_new_tokens):
-    """Greedy completions; prompts of equal length run together, so nothing is padded on the left."""
-    by_length, out = collections.defaultdict(list), [None] * len(prompts)
-    for i, p in enumerate(prompts):
-        by_length[len(p)].append(i)
-    for indices in by_length.values():
-        ids = torch.tensor([prompts[i] for i in indices])
-        result = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, temperature=None, top_p=None,
+def generate(model, prompts, max_new_tokens, rows=25):
+    """Greedy completions; prompts of similar length run together, padded on the left and masked there."""
+    order, out = sorted(range(len(prompts)), key=lambda i: len(prompts[i])), [None] * len(prompts)
+    for indices in (order[i:i + rows] for i in range(0, len(order), rows)):
+        length = max(len(prompts[i]) for i in indices)
+        ids = torch.tensor([[2] * (length - len(prompts[i])) + prompts[i] for i in indices])
+        result = model.generate(ids, attention_mask=(ids != 2).long(), do_sample=False, temperature=None, top_p=None,
                                 max_new_tokens=max_new_tokens, eos_token_id=1, pad_token_id=2)
-        for i, row in zip(indices, result[:, ids.shape[1]:].tolist()):
+        for i, row in zip(indices, result[:, length:].tolist()):
             out[i] = row[:row.index(1) + 1] if 1 in row else row
     return out
 
@@ -62,6 +61,19 @@ def mtp_hits(model, mtp, prompt, completion):
     return (guess[first:-2] == ids[first + 2:]).sum().item(), len(ids) - 2 - first
 
 
+def work(job):
+    """One process's share: → completions and MTP (hits, guesses)."""
+    folder, dtype, prompts, max_new_tokens = job
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    mtp = DemoModel()
+    load_hf_tensors(mtp, load_file(Path(folder) / "model.safetensors"))
+    mtp.eval()
+    with torch.no_grad():
+        completions = generate(model, prompts, max_new_tokens)
+        return completions, [mtp_hits(model, mtp, p, c) for p, c in zip(prompts, completions)]
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--model", default=str(Path(__file__).parent.parent / "models/demo"))
@@ -70,25 +82,24 @@ def main():
     a.add_argument("--limit", type=int, default=0, help="only the first N of them")
     a.add_argument("--max-new-tokens", type=int, default=512)
     a.add_argument("--write", default="")
-    a.add_argument("--threads", type=int, default=2)
+    a.add_argument("--processes", type=int, default=2)
     a = a.parse_args()
-    torch.set_num_threads(a.threads)
     tokenizer = AutoTokenizer.from_pretrained(a.model)
-    model = AutoModelForCausalLM.from_pretrained(a.model, dtype=getattr(torch, a.dtype)).eval()
-    mtp = DemoModel()
-    load_hf_tensors(mtp, load_file(Path(a.model) / "model.safetensors"))
-    mtp.eval()
     samples = held_out(a.count)[:a.limit or None]
     prompts = []
     for s in samples:
         text = tokenizer.apply_chat_template(s.messages, tokenize=False, add_generation_prompt=True)
         assert text == s.prompt(), (text, s.prompt())
         prompts.append(tokenizer.encode(text, add_special_tokens=False))
-    start = time.time()
-    with torch.no_grad():
-        completions = generate(model, prompts, a.max_new_tokens)
-        seconds = time.time() - start
-        hits = [mtp_hits(model, mtp, p, c) for p, c in zip(prompts, completions)]
+    start, order = time.time(), sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    cuts = [order[len(order) * i // a.processes:len(order) * (i + 1) // a.processes] for i in range(a.processes)]
+    with torch.multiprocessing.get_context("spawn").Pool(a.processes) as pool:
+        results = pool.map(work, [(a.model, a.dtype, [prompts[i] for i in cut], a.max_new_tokens) for cut in cuts])
+    seconds = time.time() - start
+    completions, hits = [None] * len(prompts), [None] * len(prompts)
+    for cut, (c, h) in zip(cuts, results):
+        for i, one, hit in zip(cut, c, h):
+            completions[i], hits[i] = one, hit
     right, total, agreed, guessed, wrong = (collections.Counter() for _ in range(5))
     lines = []
     for i, (s, p, c, (hit, guesses)) in enumerate(zip(samples, prompts, completions, hits)):
