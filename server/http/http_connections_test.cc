@@ -1,4 +1,5 @@
 // Connections: pipelining, timeouts, keep-alives, and every way in which a client can leave.
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -103,6 +104,29 @@ TEST_F(HttpApiTest, AFailureAfterAKeepAliveIsSeenByEveryClient) {
   EXPECT_THAT(stream.ReadEvent(), HasSubstr("not finite"));
   EXPECT_EQ(whole.ReadChunk(), "");
   EXPECT_TRUE(whole.ReadsEnd()) << "a body without its end, not a success";
+}
+
+TEST_F(HttpApiTest, LongPromptsHoldNobodyElseUp) {
+  Says("x</think>yz");
+  HttpClient stream(address_);
+  stream.Post(kChat, ChatBody(R"("stream":true)"));
+  engine_.AwaitLive(1);
+  std::promise<void> release;
+  // Stands for a prompt that takes long to tokenize: the one thread for prompts is busy until it is released.
+  ASSERT_TRUE(work_.TryRun([done = release.get_future().share()] { done.wait(); }));
+  while (engine_.Step() > 0) continue;
+  EXPECT_THAT(stream.ReadReply().body, HasSubstr("[DONE]")) << "tokens reach their client";
+  EXPECT_EQ(Get("/health").status, 200);
+  EXPECT_EQ(Get("/ready").status, 200);
+  std::vector<std::unique_ptr<HttpClient>> waiting;
+  for (int i = 0; i < 63; ++i) {
+    waiting.push_back(std::make_unique<HttpClient>(address_));
+    waiting.back()->Post("/tokenize", R"({"prompt":"x"})");
+  }
+  while (work_.num_jobs() < 64) std::this_thread::yield();
+  EXPECT_EQ(Post("/tokenize", R"({"prompt":"x"})").status, 429) << "the queue in front of that thread is bounded";
+  release.set_value();
+  for (const auto& client : waiting) EXPECT_EQ(client->ReadReply().status, 200);
 }
 
 // How a client can leave, and in which phase.

@@ -18,6 +18,8 @@ class WorkPool {
   // Runs the job on some thread, in no set order; false if `jobs_max` are waiting or running.
   [[nodiscard]] bool TryRun(std::function<void()> job);
 
+  int num_jobs() const { return num_jobs_; }  // waiting or running
+
  private:
   const int jobs_max_;
   std::atomic<int> num_jobs_ = 0;
