@@ -99,14 +99,14 @@ class GenerationService final : public TokenSink {
   ServerMetrics& metrics_;
   WorkPool& work_;
   const PromptEncoder encoder_;
+  boost::asio::thread_pool stream_pool_;  // before all that may hold a strand of it, which must go first
+  Strand dispatch_strand_;                // keeps the batches in order
   std::atomic<bool> is_draining_ = false;
   std::atomic<int64_t> next_request_id_ = 1;
   mutable Mutex mutex_;
   mutable CondVar became_idle_;
   absl::flat_hash_map<RequestId, std::shared_ptr<Generation>> routes_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<std::shared_ptr<Generation>> active_ ABSL_GUARDED_BY(mutex_);
-  boost::asio::thread_pool stream_pool_;
-  Strand dispatch_strand_;  // keeps the batches in order
 };
 
 }  // namespace tessera

@@ -74,7 +74,10 @@ class Client final : public GenerateObserver {
 class GenerationServiceTest : public testing::Test {
  protected:
   GenerationServiceTest() { engine_.SetSink(&service_); }
-  ~GenerationServiceTest() override { engine_.StopThread(); }
+  ~GenerationServiceTest() override {
+    engine_.StopThread();
+    work_.Stop();  // its jobs use the service
+  }
 
   GenerateRequest Ask(std::string prompt) const { return {.prompts = {TextPrompt{std::move(prompt)}}}; }
   std::shared_ptr<GenerateStream> Start(GenerateRequest request) { return service_.Start(std::move(request), client_); }
