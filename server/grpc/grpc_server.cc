@@ -18,8 +18,7 @@ constexpr absl::Duration kReadinessInterval = absl::Milliseconds(50);
 std::vector<std::string> ServiceNames() {
   // Asked of its descriptor, so that the program has the descriptor: gRPC serves health without it.
   const std::string health = grpc::health::v1::HealthCheckRequest::descriptor()->file()->service(0)->full_name();
-  return {v1::Tessera::service_full_name(), health,
-          grpc::reflection::v1alpha::ServerReflection::service_full_name()};
+  return {v1::Tessera::service_full_name(), health, grpc::reflection::v1alpha::ServerReflection::service_full_name()};
 }
 
 // Of the server as a whole ("") and of its API.
