@@ -53,8 +53,12 @@ json ToJson(const Machine& machine) {
           {"bf16_flop_per_second", machine.bf16_peak}};
 }
 
-// The floating-point operations of one token's weights: two for each active parameter.
-double FlopPerToken(const ModelSizes& sizes) { return 2.0 * static_cast<double>(sizes.active_parameters); }
+// The floating-point operations of one prompt token's weights: two for each active parameter but the head's, which only
+// the last token of a prompt needs.
+double FlopPerPromptToken(const ModelSizes& sizes) {
+  const int64_t head = sizes.main[static_cast<size_t>(ModelPart::kHead)].parameters;
+  return 2.0 * static_cast<double>(sizes.active_parameters - head);
+}
 
 // Bytes that a decode step has to read: all weights but the embedding table, of the routed experts those that `batch`
 // tokens are expected to choose, and the latent cache.
@@ -102,7 +106,7 @@ absl::StatusOr<json> Run(const BenchOptions& options) {
     result["prefill"].push_back(
         {{"prompt_tokens", tokens},
          {"tokens_per_second", prefill.tokens_per_second()},
-         {"of_bf16_peak", prefill.tokens_per_second() * FlopPerToken(sizes) / machine.bf16_peak}});
+         {"of_bf16_peak", prefill.tokens_per_second() * FlopPerPromptToken(sizes) / machine.bf16_peak}});
   }
   for (const int32_t context : options.contexts) {
     for (const int32_t batch : options.batches) {
