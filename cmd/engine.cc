@@ -172,10 +172,10 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const std::string& folder,
     return absl::InvalidArgumentError(absl::StrFormat(
         "%s: tokenizer.json has ids up to %d, config.json's vocab_size is %d", folder, num_ids - 1, config.vocab_size));
   }
-  TESSERA_ASSIGN_OR_RETURN(ChatFormat format,
+  TESSERA_ASSIGN_OR_RETURN(const ChatFormat format,
                            ChatFormat::Detect(engine->tokenizer_->config().chat_template, *engine->tokenizer_,
                                               config.model_type, options.chat_format));
-  engine->chat_format_ = std::make_unique<const ChatFormat>(std::move(format));
+  engine->chat_format_ = std::make_unique<const ChatFormat>(format);
   spdlog::info("{}: {}, {} layers, {} routed experts; chat format {}", folder, config.architecture,
                config.num_hidden_layers, config.n_routed_experts, ChatFormatName(engine->chat_format_->kind()));
 

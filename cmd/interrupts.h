@@ -16,7 +16,7 @@ class Interrupts {
  public:
   using Handler = std::function<void(int signal)>;
 
-  explicit Interrupts(std::initializer_list<int> signals);
+  Interrupts(std::initializer_list<int> signals);
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
