@@ -91,8 +91,7 @@ absl::StatusOr<json> Run(const BenchOptions& options) {
   TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessWorkerGroup> worker,
                            LoadWorkerGroup(*checkpoint, options.engine, 0, clock));
   const double load_seconds = absl::ToDoubleSeconds(clock.Now() - start);
-  const int threads = options.engine.num_threads > 0 ? options.engine.num_threads
-                                                     : static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = NumThreads(options.engine);
   const Machine machine = MeasureMachine(threads);
 
   json result = {

@@ -44,9 +44,7 @@ absl::StatusOr<cpu::Isa> ParseIsa(const std::string& name) {
 
 // Each rank runs its own threads; a group of more ranks than cores gives each one.
 BackendFactory CpuBackends(const EngineOptions& options, cpu::Isa isa) {
-  const int cores =
-      options.num_threads > 0 ? options.num_threads : static_cast<int>(std::thread::hardware_concurrency());
-  const int per_rank = std::max(1, cores / std::max(1, options.num_ranks));
+  const int per_rank = std::max(1, NumThreads(options) / std::max(1, options.num_ranks));
   return [per_rank, isa](int32_t) -> absl::StatusOr<std::unique_ptr<Backend>> {
     return cpu::MakeBackend({.num_threads = per_rank, .isa = isa});
   };
@@ -112,6 +110,10 @@ void AddEngineFlags(CLI::App& app, EngineOptions& options) {
                  "v2, v3, r1-2025-01, r1 or v3.1 (default: by the checkpoint's "
                  "chat template)")
       ->group(group);
+}
+
+int NumThreads(const EngineOptions& options) {
+  return options.num_threads > 0 ? options.num_threads : static_cast<int>(std::thread::hardware_concurrency());
 }
 
 absl::StatusOr<int64_t> ParseBytes(const std::string& text) {

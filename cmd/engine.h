@@ -37,6 +37,9 @@ struct EngineOptions {
 };
 void AddEngineFlags(CLI::App& app, EngineOptions& options);
 
+// Threads of all ranks together: as given, else one for each core.
+int NumThreads(const EngineOptions& options);
+
 // "4096", "512MiB", "2GiB", "1.5GB" in bytes.
 absl::StatusOr<int64_t> ParseBytes(const std::string& text);
 
