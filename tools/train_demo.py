@@ -1,6 +1,6 @@
 """Trains the demo model on a CPU and exports it. Resumable: run it again with the same --folder.
 
-    python tools/train_demo.py --folder /var/tmp/tessera_train --end 15:50 --export models/demo
+    python tools/train_demo.py --hours 2.6 --export models/demo
 
 The schedule is one of time, not of steps: constant rate, then a linear fall to zero (--decay-share).
 Optimizers: Muon (orthogonalised momentum) for matrices, experts in one batch; Adam for embedding, head, norms and router.
@@ -215,7 +215,7 @@ def clock(text):
 
 def arguments():
     a = argparse.ArgumentParser()
-    a.add_argument("--folder", default="/var/tmp/tessera_train", help="checkpoint and logs")
+    a.add_argument("--folder", default="build/train-demo", help="checkpoint and logs")
     a.add_argument("--tokenizer", default=str(Path(__file__).parent.parent / "models/demo/tokenizer.json"))
     a.add_argument("--ranks", type=int, default=2, help="processes, one thread each; the batch is shared out among them")
     a.add_argument("--end", default="", help="time of day HH:MM at which the rate is zero")
