@@ -53,7 +53,7 @@ TEST(EngineLoopTest, PlansTheNextStepWhileOneRuns) {
   EXPECT_THAT(engine.sink.Tokens(1), SizeIs(1)) << "step 1 is received, step 2 runs";
 }
 
-// Case 14: a context of N holds prompt and generated tokens; the fake worker aborts at a position ≥ N.
+// A context of N holds prompt and generated tokens; the fake worker aborts at a position ≥ N.
 TEST(EngineLoopTest, GivesExactlyOneTokenToAPromptThatLeavesRoomForOne) {
   EngineForTest engine;  // a context of 256 tokens
   ASSERT_THAT(engine.loop.Submit(RequestOf(1, 255, 1)), IsOk());
@@ -113,7 +113,7 @@ TEST(EngineLoopTest, EndsARunningRequestAtItsDeadlineAndKeepsWhatItBrought) {
   EXPECT_TRUE(engine.HoldsNothing());
 }
 
-// Case 38: a client may go in every phase.
+// A client may go in every phase.
 struct Phase {
   std::string name;
   int num_steps;  // taken before the client goes

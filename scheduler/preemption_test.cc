@@ -1,4 +1,4 @@
-// Case 37: preempted requests go on as if nothing had happened, and each is preempted a bounded number of times.
+// Preempted requests go on as if nothing had happened, and each is preempted a bounded number of times.
 
 #include <map>
 

@@ -85,7 +85,7 @@ TEST(StepPlannerTest, PutsASequenceOnTheRankWithLeastOnHand) {
   EXPECT_THAT(engine.SliceTokens(1, 2), ElementsAre(3, 3));
 }
 
-// Case 40: ranks without a token take part in every step; their number of steps stays equal. The fake worker aborts on
+// Ranks without a token take part in every step; their number of steps stays equal. The fake worker aborts on
 // a step that lacks a rank's plan.
 TEST(StepPlannerTest, PlansEveryStepForEveryRankAlsoWithoutTokens) {
   EngineForTest engine(Ranks(4));

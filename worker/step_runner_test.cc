@@ -175,7 +175,7 @@ TEST_F(StepRunnerTest, ACachedPrefixIsReadFromItsSharedBlocks) {
   EXPECT_EQ(warm, cold);
 }
 
-// Case 25. Half of the sequences use the broken expert.
+// Half of the sequences use the broken expert.
 TEST_F(StepRunnerTest, ASequenceWithNaNLogitsEndsWithAnErrorAndTheOthersGoOn) {
   const ModelConfig& config = checkpoint_->config();
   ChangedCheckpoint changed(*checkpoint_);

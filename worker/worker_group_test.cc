@@ -62,7 +62,7 @@ TEST_F(WorkerGroupTest, TokensAndLogprobsAreTheSameOnOneTwoFourAndEightRanks) {
   }
 }
 
-// Case 40: a rank without work takes part in every step.
+// A rank without work takes part in every step.
 TEST_F(WorkerGroupTest, OneSequenceAtATimeOnAnyRankOfFourIsServed) {
   std::vector<std::vector<TokenId>> tokens;
   for (const int32_t busy : {3, 0, 2}) {
@@ -94,7 +94,7 @@ TEST_F(WorkerGroupTest, ShutsDownWhileIdleAndWhileStepsAreUnderWay) {
   }
 }
 
-// Case 41: the others stop at once, with the reason.
+// The others stop at once, with the reason.
 TEST_F(WorkerGroupTest, ARankWhoseDeviceFailsBreaksTheGroupAndIsNamed) {
   auto group = InProcessWorkerGroup::Create(
       *checkpoint_, TestGroupOptions(4),
@@ -124,7 +124,7 @@ TEST_F(WorkerGroupTest, AFailureDuringWarmUpIsAnErrorOfCreate) {
   EXPECT_THAT(group, StatusIs(absl::StatusCode::kInternal, HasSubstr("rank 1, step 0")));
 }
 
-// Case 40: a mismatch stops the group with a line that names rank and step.
+// A mismatch stops the group with a line that names rank and step.
 TEST_F(WorkerGroupTest, ABadPlanOnOneRankBreaksTheGroupAndNamesRankAndStep) {
   const auto group = MakeTestGroup(*checkpoint_, TestGroupOptions(2), clock_);
   group->Submit({{.step = 1, .tokens_per_rank = {0, 0}}, {.step = 2, .tokens_per_rank = {0, 0}}});

@@ -116,7 +116,7 @@ TEST_P(InvarianceTest, TheNumberOfRanksDoesNotShow) {
   }
 }
 
-// Case 25: what one expert spoils must not reach tokens that do not use it.
+// What one expert spoils must not reach tokens that do not use it.
 TEST_P(InvarianceTest, ANaNInAnExpertSpoilsOnlySequencesThatUseIt) {
   const ModelConfig& config = checkpoint_->config();
   ChangedCheckpoint changed(*checkpoint_);
@@ -146,7 +146,7 @@ TEST_P(InvarianceTest, ANaNInAnExpertSpoilsOnlySequencesThatUseIt) {
   EXPECT_LT(spoiled, 10) << "and one that does not";
 }
 
-// Case 26: all tokens to the same experts, none to most.
+// All tokens to the same experts, none to most.
 TEST_P(InvarianceTest, AllTokensOnTheSameExpertsGiveTheSameBitsOnEveryRankCount) {
   const ModelConfig& config = checkpoint_->config();
   ChangedCheckpoint changed(*checkpoint_);
