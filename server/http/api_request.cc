@@ -14,14 +14,6 @@ namespace {
 
 constexpr size_t kPromptsMax = 128;
 
-absl::StatusOr<Json> ParseObject(std::string_view text, const JsonLimits& limits) {
-  TESSERA_ASSIGN_OR_RETURN(Json body, ParseJson(text, limits));
-  if (!body.is_object()) {
-    return absl::InvalidArgumentError(absl::StrFormat("body: got %s, wanted an object", Describe(body)));
-  }
-  return body;
-}
-
 void ReadChatLogprobs(FieldReader& reader, GenerateRequest& request) {
   bool logprobs = false;
   std::optional<int32_t> top_logprobs;
@@ -91,8 +83,17 @@ absl::StatusOr<std::vector<Prompt>> ParsePrompts(const Json* prompt, std::option
 
 }  // namespace
 
+absl::StatusOr<Json> ParseBody(std::string_view body, const JsonLimits& limits) {
+  absl::StatusOr<Json> json = ParseJson(body, limits);
+  if (!json.ok()) return absl::InvalidArgumentError(absl::StrFormat("body: %s", json.status().message()));
+  if (!json->is_object()) {
+    return absl::InvalidArgumentError(absl::StrFormat("body: got %s, wanted an object", Describe(*json)));
+  }
+  return json;
+}
+
 absl::StatusOr<ApiRequest> ParseChatRequest(std::string_view text, const JsonLimits& limits) {
-  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseObject(text, limits));
+  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseBody(text, limits));
   TESSERA_RETURN_IF_ERROR(RefuseUnsupported(body));
   TESSERA_ASSIGN_OR_RETURN(ChatPrompt prompt, ParseChatPrompt(body));
   ApiRequest request;
@@ -111,7 +112,7 @@ absl::StatusOr<ApiRequest> ParseChatRequest(std::string_view text, const JsonLim
 }
 
 absl::StatusOr<ApiRequest> ParseCompletionRequest(std::string_view text, const JsonLimits& limits) {
-  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseObject(text, limits));
+  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseBody(text, limits));
   TESSERA_RETURN_IF_ERROR(RefuseUnsupported(body));
   ApiRequest request;
   FieldReader reader(body, "");

@@ -15,6 +15,9 @@ struct ApiRequest {
   bool include_usage = false;  // an extra event with the usage at the end of a stream
 };
 
+// The JSON object of a request's body.
+absl::StatusOr<Json> ParseBody(std::string_view body, const JsonLimits& limits = {});
+
 // Body of POST /v1/chat/completions.
 absl::StatusOr<ApiRequest> ParseChatRequest(std::string_view body, const JsonLimits& limits = {});
 

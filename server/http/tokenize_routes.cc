@@ -14,8 +14,8 @@
 namespace tessera {
 namespace {
 
-absl::StatusOr<Json> ParseBody(const std::string& text, const GenerationService& service) {
-  TESSERA_ASSIGN_OR_RETURN(Json body, ParseJson(text));
+absl::StatusOr<Json> ParseAndCheckModel(const std::string& text, const GenerationService& service) {
+  TESSERA_ASSIGN_OR_RETURN(Json body, ParseBody(text));
   FieldReader reader(body, "");
   std::string model;
   reader.Read("model", model);
@@ -26,7 +26,7 @@ absl::StatusOr<Json> ParseBody(const std::string& text, const GenerationService&
 
 // {"prompt"} or {"messages", …} → {"tokens", "count", "max_model_len"}
 absl::StatusOr<Json> Tokenize(const GenerationService& service, const std::string& text) {
-  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseBody(text, service));
+  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseAndCheckModel(text, service));
   FieldReader reader(body, "");
   Prompt prompt;
   if (reader.Find("messages") != nullptr) {
@@ -47,7 +47,7 @@ absl::StatusOr<Json> Tokenize(const GenerationService& service, const std::strin
 
 // {"tokens"} → {"prompt"}
 absl::StatusOr<Json> Detokenize(const GenerationService& service, const std::string& text) {
-  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseBody(text, service));
+  TESSERA_ASSIGN_OR_RETURN(const Json body, ParseAndCheckModel(text, service));
   FieldReader reader(body, "");
   std::vector<TokenId> ids;
   if (reader.Find("tokens") == nullptr) reader.Refuse("tokens", "none", "an array of token ids");

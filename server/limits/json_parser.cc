@@ -25,10 +25,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
   bool start_object(std::size_t) override { return Open(Json::object()); }
   bool start_array(std::size_t) override { return Open(Json::array()); }
   bool end_array() override { return Close(); }
-  bool end_object() override {
-    DropRepeated(open_.back()->get_ref<Json::object_t&>());
-    return Close();
-  }
+  bool end_object() override { return HandleRepeated(open_.back()->get_ref<Json::object_t&>()) && Close(); }
   bool key(string_t& name) override {
     key_ = std::move(name);
     return true;
@@ -37,7 +34,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error …"
     std::string what = error.what();
     if (const size_t end = what.find("] "); end != std::string::npos) what.erase(0, end + 2);
-    status_ = absl::InvalidArgumentError(absl::StrFormat("body: not JSON at byte %d: %s", position, what));
+    status_ = absl::InvalidArgumentError(absl::StrFormat("not JSON at byte %d: %s", position, what));
     return false;
   }
 
@@ -60,7 +57,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
 
   bool Count() {
     if (++num_values_ <= limits_.values_max) return true;
-    status_ = absl::InvalidArgumentError(absl::StrFormat("body: got more than %d JSON values", limits_.values_max));
+    status_ = absl::InvalidArgumentError(absl::StrFormat("got more than %d JSON values", limits_.values_max));
     return false;
   }
 
@@ -73,8 +70,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
   bool Open(Json container) {
     if (!Count()) return false;
     if (static_cast<int>(open_.size()) >= limits_.depth_max) {
-      status_ =
-          absl::InvalidArgumentError(absl::StrFormat("body: got JSON nested deeper than %d levels", limits_.depth_max));
+      status_ = absl::InvalidArgumentError(absl::StrFormat("got JSON nested deeper than %d levels", limits_.depth_max));
       return false;
     }
     open_.push_back(Place(std::move(container)));
@@ -86,17 +82,24 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  static void DropRepeated(Json::object_t& members) {
+  bool HandleRepeated(Json::object_t& members) {
     std::unordered_set<std::string_view> names;
     std::vector<bool> is_last(members.size());
-    for (size_t i = members.size(); i-- > 0;)
-      is_last[i] = names.insert(members.begin()[static_cast<std::ptrdiff_t>(i)].first).second;
-    if (names.size() == members.size()) return;
+    for (size_t i = members.size(); i-- > 0;) {
+      const std::string& name = members.begin()[static_cast<std::ptrdiff_t>(i)].first;
+      is_last[i] = names.insert(name).second;
+      if (!is_last[i] && limits_.refuses_repeated_names) {
+        status_ = absl::InvalidArgumentError(absl::StrFormat("key \"%s\" appears twice in one object", name));
+        return false;
+      }
+    }
+    if (names.size() == members.size()) return true;
     Json::object_t kept;
     for (size_t i = 0; i < members.size(); ++i) {
       if (is_last[i]) kept.push_back(std::move(members.begin()[static_cast<std::ptrdiff_t>(i)]));
     }
     members = std::move(kept);
+    return true;
   }
 
   const JsonLimits limits_;
@@ -113,7 +116,7 @@ absl::StatusOr<Json> ParseJson(std::string_view text, const JsonLimits& limits) 
   DocumentBuilder builder(limits);
   if (!Json::sax_parse(text, &builder)) {
     if (!builder.status().ok()) return builder.status();
-    return absl::InvalidArgumentError("body: not JSON");
+    return absl::InvalidArgumentError("not JSON");
   }
   return builder.Take();
 }

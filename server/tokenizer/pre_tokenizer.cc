@@ -16,7 +16,7 @@
 namespace tessera {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 // Far above what the accepted patterns need on a text of 100 MB, and they need no heap at all. The limits only turn
 // a fault of ours into an error of one request.

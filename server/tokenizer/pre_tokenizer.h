@@ -16,7 +16,7 @@ namespace tessera {
 class PreTokenizer {
  public:
   // Errors name the entry and what about it is not supported.
-  static absl::StatusOr<PreTokenizer> FromJson(const nlohmann::json& pre_tokenizer);
+  static absl::StatusOr<PreTokenizer> FromJson(const nlohmann::ordered_json& pre_tokenizer);
 
   PreTokenizer(PreTokenizer&&) noexcept;
   PreTokenizer& operator=(PreTokenizer&&) noexcept;

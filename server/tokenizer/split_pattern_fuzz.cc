@@ -12,7 +12,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace tessera;
-  using Json = nlohmann::json;
+  using Json = nlohmann::ordered_json;
   const std::string regex(reinterpret_cast<const char*>(data), size);
   if (!TranslateSplitPattern(regex).ok()) return 0;
   const Json split = {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}};

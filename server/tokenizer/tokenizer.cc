@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
-#include "server/tokenizer/json_reader.h"
+#include "server/limits/bounded_file.h"
 #include "server/tokenizer/utf8.h"
 #include "server/tokenizer/vocabulary.h"
 
@@ -128,7 +128,7 @@ Tokenizer::~Tokenizer() = default;
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::Load(const std::string& folder) {
   TESSERA_ASSIGN_OR_RETURN(TokenizerConfig config, LoadTokenizerConfig(folder));
   const std::string path = absl::StrCat(folder, "/tokenizer.json");
-  TESSERA_ASSIGN_OR_RETURN(const std::string json, ReadFileLimited(path, kFileBytesMax));
+  TESSERA_ASSIGN_OR_RETURN(const std::string json, ReadBoundedFile(path, kFileBytesMax));
   absl::StatusOr<std::unique_ptr<const Tokenizer>> tokenizer = FromJson(json, std::move(config));
   if (!tokenizer.ok()) {
     return absl::Status(tokenizer.status().code(), absl::StrCat(path, ": ", tokenizer.status().message()));
@@ -149,7 +149,7 @@ std::vector<std::string> Tokenizer::Check(const std::string& folder, std::option
   absl::StatusOr<TokenizerConfig> config = LoadTokenizerConfig(folder);
   if (!config.ok()) lines.emplace_back(config.status().message());
   const std::string path = absl::StrCat(folder, "/tokenizer.json");
-  const absl::StatusOr<std::string> json = ReadFileLimited(path, kFileBytesMax);
+  const absl::StatusOr<std::string> json = ReadBoundedFile(path, kFileBytesMax);
   if (!json.ok()) {
     lines.emplace_back(json.status().message());
     return lines;

@@ -4,15 +4,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
-#include "server/tokenizer/json_reader.h"
+#include "server/limits/bounded_file.h"
+#include "server/limits/json_parser.h"
 
 namespace tessera {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr int64_t kFileBytesMax = 16 << 20;
-constexpr int kDepthMax = 32;
+constexpr JsonLimits kJsonLimits{.depth_max = 32, .refuses_repeated_names = true};
 
 // A token is written as its content or as an object with it; null or absent: there is none.
 absl::StatusOr<std::optional<std::string>> ReadToken(const Json& config, const char* key) {
@@ -47,7 +46,7 @@ absl::StatusOr<std::string> ReadChatTemplate(const Json& config) {
 }
 
 absl::StatusOr<std::optional<std::string>> ReadIfPresent(const std::string& path) {
-  absl::StatusOr<std::string> text = ReadFileLimited(path, kFileBytesMax);
+  absl::StatusOr<std::string> text = ReadBoundedFile(path, kFileBytesMax);
   if (absl::IsNotFound(text.status())) return std::nullopt;
   if (!text.ok()) return text.status();
   return *std::move(text);
@@ -56,7 +55,7 @@ absl::StatusOr<std::optional<std::string>> ReadIfPresent(const std::string& path
 }  // namespace
 
 absl::StatusOr<TokenizerConfig> ParseTokenizerConfig(std::string_view json) {
-  TESSERA_ASSIGN_OR_RETURN(const Json document, ParseJsonLimited(json, kDepthMax));
+  TESSERA_ASSIGN_OR_RETURN(const Json document, ParseJson(json, kJsonLimits));
   if (!document.is_object()) return absl::InvalidArgumentError("not a JSON object");
   TokenizerConfig config;
   TESSERA_ASSIGN_OR_RETURN(config.bos_token, ReadToken(document, "bos_token"));

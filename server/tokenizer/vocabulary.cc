@@ -5,17 +5,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "nlohmann/json.hpp"
+#include "server/limits/json_parser.h"
 #include "server/tokenizer/byte_map.h"
-#include "server/tokenizer/json_reader.h"
 #include "server/tokenizer/utf8.h"
 
 namespace tessera {
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr int kDepthMax = 32;
+// The file itself is bounded; a merge costs three values.
+constexpr JsonLimits kJsonLimits{.depth_max = 32, .values_max = 16 << 20, .refuses_repeated_names = true};
 constexpr int64_t kTokenIdsMax = 1 << 21;  // far above any vocabulary; bounds the memory that one large id can cost
 constexpr size_t kProblemsMax = 100;
 constexpr size_t kProblemBytesMax = 400;
@@ -268,7 +266,7 @@ std::string VocabularyProblems::Summary() const {
 }
 
 std::optional<Vocabulary> ParseVocabulary(std::string_view json, VocabularyProblems& problems) {
-  const absl::StatusOr<Json> document = ParseJsonLimited(json, kDepthMax);
+  const absl::StatusOr<Json> document = ParseJson(json, kJsonLimits);
   if (!document.ok()) {
     problems.Add(std::string(document.status().message()));
     return std::nullopt;
