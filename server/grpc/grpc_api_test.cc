@@ -6,13 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "base/fake_clock.h"
 #include "gmock/gmock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "gtest/gtest.h"
 #include "server/grpc/grpc_server.h"
-#include "server/testing/fake_engine.h"
-#include "server/testing/test_tokenizer.h"
+#include "server/testing/scripted_service.h"
 
 namespace tessera {
 namespace {
@@ -30,24 +27,15 @@ struct Outcome {
   std::vector<v1::GenerateEvent> events;
 };
 
-class GrpcApiTest : public testing::Test {
+class GrpcApiTest : public ScriptedServiceTest {
  protected:
   explicit GrpcApiTest(std::vector<std::string> keys = {})
       : server_({.message_bytes_max = 1 << 20, .api_keys = std::move(keys)}, service_, work_) {
-    engine_.SetSink(&service_);
     channel_ = grpc::CreateChannel(*server_.Start("127.0.0.1:0"), grpc::InsecureChannelCredentials());
     stub_ = v1::Tessera::NewStub(channel_);
   }
-  ~GrpcApiTest() override {
-    engine_.StopThread();
-    server_.Stop();
-    work_.Stop();
-  }
+  void StopTransport() override { server_.Stop(); }
 
-  void Says(std::string_view text, FinishReason finish = FinishReason::kStop) {
-    script_ = {.tokens = Spell(*tokenizer_, text), .finish = finish};
-    if (finish == FinishReason::kStop) script_.tokens.push_back(*tokenizer_->eos_id());
-  }
   static v1::GenerateRequest Chat() {
     v1::GenerateRequest request;
     v1::ChatMessage& message = *request.mutable_chat()->add_messages();
@@ -73,15 +61,6 @@ class GrpcApiTest : public testing::Test {
     return outcome;
   }
 
-  std::unique_ptr<const Tokenizer> tokenizer_ = MakeTestTokenizer();
-  ChatFormat format_ = MakeTestChatFormat(*tokenizer_, "r1");
-  FakeClock clock_;
-  Script script_;
-  FakeEngine engine_{FakeEngine::DefaultLimits(), [this](const Request&) { return script_; }};
-  ServerMetrics metrics_{"model", engine_};
-  WorkPool work_{1, 64};
-  ServiceConfig config_{.eos_tokens = {257}};
-  GenerationService service_{config_, *tokenizer_, format_, engine_, clock_, metrics_, work_};
   GrpcServer server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Tessera::Stub> stub_;

@@ -79,41 +79,40 @@ TEST_F(HttpApiTest, ClosesIdleAndSlowConnectionsByTheClock) {
   time.join();
 }
 
-TEST_F(HttpApiTest, KeepsAWaitingClientsConnectionAlive) {
+class KeepAliveTest : public HttpApiTest {
+ protected:
+  // Both clients have waited so long for a first token that something was sent to keep their connections alive.
+  void AwaitKeepAlives() {
+    script_.waits = true;
+    stream_.Post(kChat, ChatBody(R"("stream":true)"));
+    whole_.Post(kChat, ChatBody());
+    engine_.AwaitLive(2);
+    clock_.Advance(absl::Seconds(11));
+    EXPECT_EQ(stream_.ReadHead().status, 200);
+    EXPECT_EQ(stream_.ReadEvent(), ": keep-alive\n\n");
+    EXPECT_EQ(whole_.ReadHead().status, 200);
+    EXPECT_EQ(whole_.ReadChunk(), "\n");
+    engine_.Release();
+    engine_.StartThread();
+  }
+
+  HttpClient stream_{address_}, whole_{address_};
+};
+
+TEST_F(KeepAliveTest, TheAnswerComesAfterIt) {
   Says("x</think>y");
-  script_.waits = true;
-  HttpClient stream(address_), whole(address_);
-  stream.Post(kChat, ChatBody(R"("stream":true)"));
-  whole.Post(kChat, ChatBody());
-  engine_.AwaitLive(2);
-  clock_.Advance(absl::Seconds(11));
-  EXPECT_EQ(stream.ReadHead().status, 200);
-  EXPECT_EQ(stream.ReadEvent(), ": keep-alive\n\n");
-  EXPECT_EQ(whole.ReadHead().status, 200);
-  EXPECT_EQ(whole.ReadChunk(), "\n");
-  engine_.Release();
-  engine_.StartThread();
-  EXPECT_THAT(stream.ReadEvent(), HasSubstr("data: {"));
-  EXPECT_EQ(Json::parse(whole.ReadChunk())["choices"][0]["message"]["content"], "y");
-  EXPECT_EQ(whole.ReadChunk(), "");
+  AwaitKeepAlives();
+  EXPECT_THAT(stream_.ReadEvent(), HasSubstr("data: {"));
+  EXPECT_EQ(Json::parse(whole_.ReadChunk())["choices"][0]["message"]["content"], "y");
+  EXPECT_EQ(whole_.ReadChunk(), "");
 }
 
-TEST_F(HttpApiTest, AFailureAfterAKeepAliveIsSeenByEveryClient) {
-  script_ = {.finish = FinishReason::kError, .status = absl::InternalError("not finite"), .waits = true};
-  HttpClient stream(address_), whole(address_);
-  stream.Post(kChat, ChatBody(R"("stream":true)"));
-  whole.Post(kChat, ChatBody());
-  engine_.AwaitLive(2);
-  clock_.Advance(absl::Seconds(11));
-  EXPECT_EQ(stream.ReadHead().status, 200);
-  EXPECT_EQ(stream.ReadEvent(), ": keep-alive\n\n");
-  EXPECT_EQ(whole.ReadHead().status, 200);
-  EXPECT_EQ(whole.ReadChunk(), "\n");
-  engine_.Release();
-  engine_.StartThread();
-  EXPECT_THAT(stream.ReadEvent(), HasSubstr("not finite"));
-  EXPECT_EQ(whole.ReadChunk(), "");
-  EXPECT_TRUE(whole.ReadsEnd()) << "a body without its end, not a success";
+TEST_F(KeepAliveTest, AFailureAfterItIsSeenByEveryClient) {
+  script_ = {.finish = FinishReason::kError, .status = absl::InternalError("not finite")};
+  AwaitKeepAlives();
+  EXPECT_THAT(stream_.ReadEvent(), HasSubstr("not finite"));
+  EXPECT_EQ(whole_.ReadChunk(), "");
+  EXPECT_TRUE(whole_.ReadsEnd()) << "a body without its end, not a success";
 }
 
 TEST_F(HttpApiTest, LongPromptsHoldNobodyElseUp) {
@@ -121,6 +120,7 @@ TEST_F(HttpApiTest, LongPromptsHoldNobodyElseUp) {
   HttpClient stream(address_);
   stream.Post(kChat, ChatBody(R"("stream":true)"));
   engine_.AwaitLive(1);
+  AwaitNoWork();  // so that the jobs counted below are this test's
   std::promise<void> release;
   // Stands for a prompt that takes long to tokenize: the one thread for prompts is busy until it is released.
   ASSERT_TRUE(work_.TryRun([done = release.get_future().share()] { done.wait(); }));

@@ -2,12 +2,9 @@
 
 #include <set>
 
-#include "base/fake_clock.h"
 #include "base/status_matchers.h"
 #include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "server/testing/fake_engine.h"
-#include "server/testing/test_tokenizer.h"
+#include "server/testing/scripted_service.h"
 
 namespace tessera {
 namespace {
@@ -71,12 +68,10 @@ class Client final : public GenerateObserver {
   int num_signals_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-class GenerationServiceTest : public testing::Test {
+class GenerationServiceTest : public ScriptedServiceTest {
  protected:
-  GenerationServiceTest() { engine_.SetSink(&service_); }
-  ~GenerationServiceTest() override {
-    engine_.StopThread();
-    work_.Stop();  // its jobs use the service
+  GenerationServiceTest() : ScriptedServiceTest("v3", /*client_buffer_bytes_max=*/16 << 10) {
+    Says("hello", FinishReason::kLength);
   }
 
   GenerateRequest Ask(std::string prompt) const { return {.prompts = {TextPrompt{std::move(prompt)}}}; }
@@ -87,15 +82,6 @@ class GenerationServiceTest : public testing::Test {
     return metrics_.Scrape().find(line) != std::string::npos;
   }
 
-  std::unique_ptr<const Tokenizer> tokenizer_ = MakeTestTokenizer();
-  ChatFormat format_ = MakeTestChatFormat(*tokenizer_, "v3");
-  FakeClock clock_;
-  Script script_ = {.tokens = Spell(*tokenizer_, "hello"), .finish = FinishReason::kLength};
-  FakeEngine engine_{FakeEngine::DefaultLimits(), [this](const Request&) { return script_; }};
-  ServerMetrics metrics_{"model", engine_};
-  WorkPool work_{1, 4};
-  ServiceConfig config_{.eos_tokens = {257}, .client_buffer_bytes_max = 16 << 10};
-  GenerationService service_{config_, *tokenizer_, format_, engine_, clock_, metrics_, work_};
   std::shared_ptr<Client> client_ = std::make_shared<Client>();
 };
 
@@ -171,7 +157,7 @@ TEST_F(GenerationServiceTest, SendsTheEngineNoCancelForWhatHasEnded) {
 TEST_F(GenerationServiceTest, GivesChoicesTheirOwnStreams) {
   engine_.StartThread();
   GenerateRequest request = Ask("x");
-  request.prompts.push_back(TextPrompt{"longer"});
+  request.prompts.emplace_back(TextPrompt{"longer"});
   request.n = 2;
   const auto stream = Start(std::move(request));
   client_->ReadAll(*stream);
