@@ -11,7 +11,6 @@ namespace tessera {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
 using boost::system::error_code;
 
 // What may wait unread behind the request that is being answered.
@@ -22,30 +21,10 @@ constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
 // How often a client that closed its sending half is probed.
 constexpr absl::Duration kProbeInterval = absl::Milliseconds(250);
 
-std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
-
-ApiError RefusalOf(error_code error, const HttpConfig& config) {
-  if (error == http::error::body_limit) {
-    return {.status = 413,
-            .message = absl::StrFormat("body: got more than %d bytes", config.body_bytes_max),
-            .type = "invalid_request_error",
-            .code = "request_too_large"};
-  }
-  if (error == http::error::header_limit) {
-    return {.status = 431,
-            .message = absl::StrFormat("headers: got more than %d bytes", config.header_bytes_max),
-            .type = "invalid_request_error",
-            .code = "headers_too_large"};
-  }
-  return {.status = 400,
-          .message = "not an HTTP/1.1 request: " + error.message(),
-          .type = "invalid_request_error",
-          .code = "bad_http"};
-}
-
 }  // namespace
 
-Connection::Connection(Socket socket, Shared& shared) : socket_(std::move(socket)), shared_(shared) {
+Connection::Connection(Socket socket, Shared& shared)
+    : socket_(std::move(socket)), shared_(shared), reader_(shared.config) {
   shared_.metrics.OnConnectionOpened();
 }
 
@@ -71,7 +50,7 @@ void Connection::OnTick(int64_t now_ns) {
 
 void Connection::Drain() {
   Post([this] {
-    if (state_ == State::kReading && !head_seen_ && input_.size() == 0) Close();
+    if (state_ == State::kReading && !reader_.has_begun() && reader_.num_waiting_bytes() == 0) Close();
   });
 }
 
@@ -105,18 +84,14 @@ void Connection::SetKeepAlive() {
 void Connection::BeginRequest() {
   state_ = State::kReading;
   responder_ = nullptr;
-  exchange_over_ = body_begun_ = head_seen_ = false;
-  parser_.emplace();
-  parser_->eager(true);
-  parser_->header_limit(static_cast<std::uint32_t>(shared_.config.header_bytes_max));
-  parser_->body_limit(static_cast<std::uint64_t>(shared_.config.body_bytes_max));
+  exchange_over_ = body_begun_ = false;
   SetDeadline(shared_.config.idle_timeout);
   keep_alive_due_ns_ = kNever;
 }
 
 void Connection::StartRead() {
   if (is_reading_ || input_ended_ || state_ == State::kClosed) return;
-  if (state_ == State::kAnswering && input_.size() >= kPipelinedBytesMax) return;
+  if (state_ == State::kAnswering && reader_.num_waiting_bytes() >= kPipelinedBytesMax) return;
   is_reading_ = true;
   socket_.async_read_some(asio::buffer(read_buffer_), [self = shared_from_this()](error_code error, size_t num_bytes) {
     self->OnRead(error, num_bytes);
@@ -133,7 +108,7 @@ void Connection::OnRead(error_code error, size_t num_bytes) {
     if (num_discarded_ > kDiscardedBytesMax) return Close();
     return StartRead();
   }
-  input_.commit(asio::buffer_copy(input_.prepare(num_bytes), asio::buffer(read_buffer_, num_bytes)));
+  reader_.Add({read_buffer_.data(), num_bytes});
   if (state_ == State::kReading) ProcessInput();
   StartRead();
 }
@@ -153,49 +128,30 @@ void Connection::AwaitError() {
 }
 
 void Connection::ProcessInput() {
-  if (input_.size() == 0) return;
-  if (parser_->got_some() == false) SetDeadline(shared_.config.receive_timeout);
-  while (input_.size() > 0 && !parser_->is_done()) {
-    error_code error;
-    const size_t used = parser_->put(input_.data(), error);
-    input_.consume(used);
-    if (error && error != http::error::need_more) return RefuseInput(error);
-    if (parser_->is_header_done() && !head_seen_) OnHeadComplete();
-    if (error == http::error::need_more || used == 0) break;
-  }
-  if (parser_->is_done()) Dispatch();
+  if (reader_.num_waiting_bytes() == 0) return;
+  if (!reader_.has_begun()) SetDeadline(shared_.config.receive_timeout);
+  const bool had_head = reader_.has_head();
+  const RequestReader::Progress progress = reader_.Advance();
+  if (progress == RequestReader::Progress::kRefused) return RefuseInput();
+  if (progress == RequestReader::Progress::kComplete) return Dispatch();
+  if (!had_head && reader_.expects_continue()) Send("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-void Connection::OnHeadComplete() {
-  head_seen_ = true;
-  is_http_1_0_ = parser_->get().version() < 11;
-  const bool expects = boost::beast::iequals(parser_->get()[http::field::expect], "100-continue");
-  if (expects && !is_http_1_0_ && !parser_->is_done()) Send("HTTP/1.1 100 Continue\r\n\r\n");
-}
-
-void Connection::RefuseInput(error_code error) {
+void Connection::RefuseInput() {
   state_ = State::kAnswering;
-  keeps_alive_ = false;
+  keeps_alive_ = is_head_request_ = false;
   request_id_ = absl::StrFormat("req-%d", shared_.next_request.fetch_add(1));
-  Respond(ErrorResponse(RefusalOf(error, shared_.config)));
+  Respond(ErrorResponse(reader_.refusal()));
 }
 
 void Connection::Dispatch() {
-  Parser::value_type message = parser_->release();
   state_ = State::kAnswering;
   deadline_ns_ = kNever;
   SetKeepAlive();
-  keeps_alive_ = message.keep_alive();
-  is_http_1_0_ = message.version() < 11;
-  is_head_request_ = message.method() == http::verb::head;
-  const std::string_view target = View(message.target());
-  HttpRequest request{.method = std::string(View(message.method_string())),
-                      .path = std::string(target.substr(0, target.find('?'))),
-                      .id = std::string(CleanRequestId(View(message["X-Request-Id"]))),
-                      .body = std::move(message.body())};
-  if (message.count(http::field::authorization) == 1) {
-    request.authorization = std::string(View(message[http::field::authorization]));
-  }
+  keeps_alive_ = reader_.keeps_alive();
+  is_http_1_0_ = reader_.is_http_1_0();
+  HttpRequest request = reader_.Take();
+  is_head_request_ = request.method == "HEAD";
   if (request.id.empty()) {
     request.id =
         absl::StrFormat("req-%d-%d", absl::ToUnixMicros(shared_.clock.Now()), shared_.next_request.fetch_add(1));
@@ -281,7 +237,7 @@ void Connection::AfterResponse() {
 
 void Connection::Linger() {
   state_ = State::kLingering;
-  input_.clear();
+  reader_.Clear();
   error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
   if (input_ended_) return Close();

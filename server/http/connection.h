@@ -3,19 +3,16 @@
 #include <array>
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <deque>
 #include <limits>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "server/http/exchange.h"
 #include "server/http/http_config.h"
+#include "server/http/request_reader.h"
 #include "server/http/router.h"
 #include "server/metrics/server_metrics.h"
 
@@ -67,16 +64,14 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
     kLingering,  // the last response is on its way; what the client still sends is thrown away
     kClosed,
   };
-  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
   void BeginRequest();
   void StartRead();
   void OnRead(boost::system::error_code error, size_t num_bytes);
   void OnEndOfInput();
   void ProcessInput();
-  void OnHeadComplete();
   void Dispatch();
-  void RefuseInput(boost::system::error_code error);
+  void RefuseInput();
   void AwaitError();
 
   void Send(std::string data);
@@ -96,13 +91,11 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
   Socket socket_;
   Shared& shared_;
   State state_ = State::kReading;
-  // Apart from input_, which may be consumed, and so moved, while a read is under way.
+  RequestReader reader_;
+  // Apart from the reader's, whose bytes may move while a read is under way.
   std::array<char, 16 << 10> read_buffer_;
-  boost::beast::flat_buffer input_;
-  std::optional<Parser> parser_;
   bool is_reading_ = false;
   bool input_ended_ = false;
-  bool head_seen_ = false;
 
   std::shared_ptr<Responder> responder_;
   std::string request_id_;

@@ -1,0 +1,89 @@
+#include "server/http/request_reader.h"
+
+#include <boost/asio/buffer.hpp>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+
+namespace tessera {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+
+std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
+
+}  // namespace
+
+RequestReader::RequestReader(const HttpConfig& config) : config_(config) { BeginRequest(); }
+
+void RequestReader::BeginRequest() {
+  parser_.emplace();
+  parser_->eager(true);
+  parser_->header_limit(static_cast<std::uint32_t>(config_.header_bytes_max));
+  parser_->body_limit(static_cast<std::uint64_t>(config_.body_bytes_max));
+}
+
+void RequestReader::Add(std::string_view bytes) {
+  input_.commit(asio::buffer_copy(input_.prepare(bytes.size()), asio::buffer(bytes.data(), bytes.size())));
+}
+
+RequestReader::Progress RequestReader::Advance() {
+  while (input_.size() > 0 && !parser_->is_done()) {
+    boost::system::error_code error;
+    const size_t num_used = parser_->put(input_.data(), error);
+    input_.consume(num_used);
+    if (error && error != http::error::need_more) {
+      error_ = error;
+      return Progress::kRefused;
+    }
+    if (error == http::error::need_more || num_used == 0) break;
+  }
+  return parser_->is_done() ? Progress::kComplete : Progress::kUnfinished;
+}
+
+HttpRequest RequestReader::Take() {
+  Parser::value_type message = parser_->release();
+  BeginRequest();
+  const std::string_view target = View(message.target());
+  HttpRequest request{.method = std::string(View(message.method_string())),
+                      .path = std::string(target.substr(0, target.find('?'))),
+                      .id = std::string(CleanRequestId(View(message["X-Request-Id"]))),
+                      .body = std::move(message.body())};
+  if (message.count(http::field::authorization) == 1) {
+    request.authorization = std::string(View(message[http::field::authorization]));
+  }
+  return request;
+}
+
+void RequestReader::Clear() {
+  input_ = {};
+  BeginRequest();
+}
+
+bool RequestReader::expects_continue() const {
+  return has_head() && !parser_->is_done() && !is_http_1_0() &&
+         boost::beast::iequals(parser_->get()[http::field::expect], "100-continue");
+}
+
+ApiError RequestReader::refusal() const {
+  if (error_ == http::error::body_limit) {
+    return {.status = 413,
+            .message = absl::StrFormat("body: got more than %d bytes", config_.body_bytes_max),
+            .type = "invalid_request_error",
+            .code = "request_too_large"};
+  }
+  if (error_ == http::error::header_limit) {
+    return {.status = 431,
+            .message = absl::StrFormat("headers: got more than %d bytes", config_.header_bytes_max),
+            .type = "invalid_request_error",
+            .code = "headers_too_large"};
+  }
+  return {.status = 400,
+          .message = "not an HTTP/1.1 request: " + error_.message(),
+          .type = "invalid_request_error",
+          .code = "bad_http"};
+}
+
+}  // namespace tessera
