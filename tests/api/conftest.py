@@ -23,11 +23,11 @@ START_SECONDS = 120
 class Server:
     """A running `tessera serve`; `http` and `grpc` are its addresses."""
 
-    def __init__(self, folder: pathlib.Path, *options: str):
+    def __init__(self, folder: pathlib.Path, *options: str, model: str | pathlib.Path = MODEL):
         self.port_file = folder / "ports.json"
         self.log = open(folder / "server.log", "w+")
         self.process = subprocess.Popen(
-            [TESSERA, "serve", MODEL, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+            [TESSERA, "serve", str(model), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
             + ["--port-file", str(self.port_file), *options],
             stdout=self.log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_SECONDS

@@ -23,6 +23,29 @@ def test_a_prompt_as_text_and_as_ids_is_the_same(server, client, model):
     assert by_text.usage.prompt_tokens == by_ids.usage.prompt_tokens == len(ids)
 
 
+BOS = "<｜begin▁of▁sentence｜>"
+
+
+@pytest.mark.parametrize("fields, num_bos", [
+    ({"prompt": "one two"}, 1), ({"prompt": BOS + "one two"}, 1), ({"prompt": "one two", "add_special_tokens": False}, 0),
+    ({"prompt": "one two", "add_special_tokens": True}, 1), ({"prompt": [0, 5, 6]}, 1), ({"prompt": [5, 6]}, 0),
+    ({"messages": [{"role": "user", "content": "one"}]}, 1),
+    ({"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two", "prefix": True}]}, 1),
+])
+def test_a_prompt_has_the_documented_bos_and_all_counts_agree(server, model, fields, num_bos):
+    path = "/v1/chat/completions" if "messages" in fields else "/v1/completions"
+    body = {"model": model, "max_tokens": 1, "return_token_ids": True, **fields}
+    answer = httpx.post(server.url + path, json=body).json()
+    ids = answer.get("prompt_token_ids") or answer["choices"][0]["prompt_token_ids"]
+    assert ids[:1] == [0] if num_bos else ids[:1] != [0]
+    assert ids.count(0) == num_bos
+    assert answer["usage"]["prompt_tokens"] == len(ids)
+    if not isinstance(fields.get("prompt"), list):
+        counted = httpx.post(server.url + "/tokenize", json=fields).json()
+        assert counted["tokens"] == ids
+        assert counted["count"] == len(ids)
+
+
 def test_several_prompts_in_one_call(client, model):
     prompts = ["1 + 1 =", "The capital"]
     together = client.completions.create(model=model, prompt=prompts, temperature=0, max_tokens=8, n=2)

@@ -47,6 +47,50 @@ def test_bad_json_is_400_and_harms_nobody(server, body):
     assert httpx.get(server.url + "/health").status_code == 200
 
 
+def arrays(depth):
+    return "[" * depth + "]" * depth
+
+
+def objects(depth):
+    return '{"a":' * depth + "1" + "}" * depth
+
+
+DEEP_FIELDS = {
+    "unknown field": '"x": %s',
+    "metadata": '"metadata": {"a": %s}',
+    "content parts": '"messages": [{"role": "user", "content": [{"type": "text", "text": %s}]}]',
+    "tool parameters": '"tools": [{"type": "function", "function": {"name": "f", "parameters": %s}}]',
+    "answer schema": '"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": %s}}',
+}
+
+
+@pytest.mark.parametrize("field", DEEP_FIELDS)
+def test_deep_nesting_is_refused_with_the_limit_beside_a_running_stream(server, model, field):
+    beside = {"model": model, "messages": QUESTION, "max_tokens": 100, "ignore_eos": True, "stream": True}
+    with httpx.stream("POST", server.url + "/v1/chat/completions", json=beside, timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        for deep in (arrays, objects):
+            for depth in (65, 1_000, 10_000, 1_000_000):
+                body = "{" + DEEP_FIELDS[field] % deep(depth) + "}"
+                answer = httpx.post(server.url + "/v1/chat/completions", content=body, timeout=60)
+                assert answer.status_code == 400
+                assert "nested deeper than 64" in answer.json()["error"]["message"]
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+
+
+def test_a_long_flat_array_and_deep_text_in_a_tool_call_harm_nobody(server, model):
+    flat = '{"x": [' + "0," * 2_000_000 + "0]}"
+    assert httpx.post(server.url + "/v1/chat/completions", content=flat, timeout=60).status_code == 400
+    for arguments in (arrays(1_000_000), objects(100_000)):
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+        history = [*QUESTION, {"role": "assistant", "content": None, "tool_calls": [call]},
+                   {"role": "tool", "tool_call_id": "c", "content": "5"}]
+        answer = httpx.post(server.url + "/v1/chat/completions", json={"model": model, "messages": history}, timeout=60)
+        assert answer.json()["error"]["code"] == "context_length_exceeded", "it is text, and too long"
+    assert httpx.get(server.url + "/health").status_code == 200
+
+
 def test_too_large_a_body(server):
     answer = httpx.post(server.url + "/v1/chat/completions", content=b" " * (17 << 20))
     assert answer.status_code == 413
