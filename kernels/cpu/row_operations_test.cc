@@ -79,6 +79,23 @@ TEST_P(RowOperationsTest, RmsNormKeepsANonFiniteRowToItself) {
   }
 }
 
+TEST_P(RowOperationsTest, RmsNormOfARowWhoseSquaresOverflowIsNaNAndNotZero) {
+  std::vector<float> values(70, 1e18F);
+  const std::vector<float> weight(70, 1.0F);
+  const auto run = [&](Backend& backend) {
+    std::vector<float> output(70);
+    TESSERA_CHECK_OK(backend.RmsNorm(
+        {.input = {values.data(), {1, 70}}, .weight = {weight.data(), {70}}, .output = {output.data(), {1, 70}}}));
+    return output[69];
+  };
+  for (const auto& backend : {MakeForm(), reference::MakeBackend()}) {
+    values[3] = 1e18F;
+    EXPECT_FLOAT_EQ(run(*backend), 1) << "large, but its squares fit";
+    values[3] = 1e20F;
+    EXPECT_TRUE(std::isnan(run(*backend)));
+  }
+}
+
 TEST_P(RowOperationsTest, RopeMatchesTheReferenceInBothLayoutsFarOut) {
   Numbers numbers(4);
   const YarnParams yarn = {.factor = 40, .mscale = 1, .mscale_all_dim = 0.707};

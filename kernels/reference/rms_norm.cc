@@ -10,7 +10,8 @@ void RmsNorm(const RmsNormArgs& args) {
     const float* input = args.input.row(t);
     float squares = 0;
     for (int64_t i = 0; i < size; ++i) squares += input[i] * input[i];
-    const float factor = 1.0F / std::sqrt(squares / static_cast<float>(size) + args.epsilon);
+    const float mean = squares / static_cast<float>(size);
+    const float factor = std::isfinite(mean) ? 1.0F / std::sqrt(mean + args.epsilon) : std::nanf("");
     for (int64_t i = 0; i < size; ++i) args.output.row(t)[i] = input[i] * factor * args.weight.data()[i];
   }
 }
