@@ -106,6 +106,9 @@ void AddEngineFlags(CLI::App& app, EngineOptions& options) {
       ->group(group);
   app.add_flag("--mtp", options.mtp, "Load the multi-token prediction module too (speculation does not use it yet)")
       ->group(group);
+  app.add_flag("--poison-cache", options.poison_cache,
+               "For debugging: fill unwritten cache with NaN, so that a request that reads it fails")
+      ->group(group);
   app.add_option("--chat-format", options.chat_format,
                  "v2, v3, r1-2025-01, r1 or v3.1 (default: by the checkpoint's "
                  "chat template)")
@@ -143,7 +146,8 @@ absl::StatusOr<std::unique_ptr<InProcessWorkerGroup>> LoadWorkerGroup(const Chec
                            .step_tokens_max = options.step_tokens_max,
                            .sequences_max = options.sequences_max,
                            .context_tokens_max = options.context_tokens_max,
-                           .valid_vocab = valid_vocab};
+                           .valid_vocab = valid_vocab,
+                           .poison_cache = options.poison_cache};
   TESSERA_ASSIGN_OR_RETURN(group.precision, ParsePrecision(options.precision));
   TESSERA_ASSIGN_OR_RETURN(const cpu::Isa isa, ParseIsa(options.isa));
   TESSERA_RETURN_IF_ERROR(Validate(group, checkpoint.config()));

@@ -33,6 +33,7 @@ struct EngineOptions {
   int32_t sequences_max = 256;
   int32_t queue_requests_max = 4096;
   bool mtp = false;
+  bool poison_cache = false;
   std::string chat_format;
 };
 void AddEngineFlags(CLI::App& app, EngineOptions& options);
