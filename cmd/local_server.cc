@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 
 namespace tessera {
@@ -19,7 +20,8 @@ std::string FolderName(const std::string& folder) {
   return path.filename().empty() ? "model" : path.filename().string();
 }
 
-ServerConfig MakeServerConfig(const std::string& folder, const LocalServerOptions& options, const Engine& engine) {
+absl::StatusOr<ServerConfig> MakeServerConfig(const std::string& folder, const LocalServerOptions& options,
+                                              const Engine& engine) {
   ServerConfig config;
   const ModelConfig& model = engine.model();
   config.service.model_name = options.model_name.empty() ? FolderName(folder) : options.model_name;
@@ -32,6 +34,15 @@ ServerConfig MakeServerConfig(const std::string& folder, const LocalServerOption
   config.service.default_top_p = model.default_top_p.value_or(config.service.default_top_p);
   config.http.system_fingerprint = absl::StrCat("tessera-", options.engine.precision, "-", options.engine.isa);
   config.api_keys = options.api_keys;
+  if (!options.body_memory.empty()) {
+    const absl::StatusOr<int64_t> bytes = ParseBytes(options.body_memory);
+    if (!bytes.ok() || *bytes < config.http.body_bytes_max) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("--body-memory: got '%s', wanted a size such as 512MiB, at least the %d MiB of one body",
+                          options.body_memory, config.http.body_bytes_max >> 20));
+    }
+    config.http.bodies_bytes_max = *bytes;
+  }
   return config;
 }
 
@@ -42,8 +53,9 @@ absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(const std::strin
   auto local = std::unique_ptr<LocalServer>(new LocalServer());
   TESSERA_ASSIGN_OR_RETURN(local->engine_, Engine::Start(folder, options.engine, local->clock_));
   Engine& engine = *local->engine_;
-  TESSERA_ASSIGN_OR_RETURN(local->server_, Server::Create(MakeServerConfig(folder, options, engine), engine.tokenizer(),
-                                                          engine.chat_format(), engine.port(), local->clock_));
+  TESSERA_ASSIGN_OR_RETURN(const ServerConfig config, MakeServerConfig(folder, options, engine));
+  TESSERA_ASSIGN_OR_RETURN(
+      local->server_, Server::Create(config, engine.tokenizer(), engine.chat_format(), engine.port(), local->clock_));
   engine.SetSink(local->server_->token_sink());
   TESSERA_ASSIGN_OR_RETURN(local->addresses_, local->server_->Start(options.http_address, options.grpc_address));
   return local;

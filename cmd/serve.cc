@@ -96,6 +96,9 @@ void AddFlags(CLI::App& serve, ServeOptions& options) {
   serve.add_option("--grpc", options.local.grpc_address, "HOST:PORT of the gRPC API (default: none)");
   serve.add_option("--model-name", options.local.model_name, "Name in the API (default: the folder's)");
   serve.add_option("--api-key-file", options.api_key_file, "File with one key a line; without it no key is asked for");
+  serve.add_option("--body-memory", options.local.body_memory,
+                   "HTTP request bodies of all clients that may be held at once, while they arrive and until they are "
+                   "tokenized, e.g. 1GiB; more are answered with 503 (default: 256MiB)");
   serve.add_option("--port-file", options.port_file,
                    "Write the addresses really bound to this file, as JSON, when ready");
   serve

@@ -41,7 +41,8 @@ void Begin(const RouteContext& context, Api api, HttpRequest http,
   }
   request->generate.id = http.id;
   AnswerHeader header = MakeHeader(context, *request, absl::StrCat(api == Api::kChat ? "chatcmpl-" : "cmpl-", http.id));
-  GenerateResponder::Form form{.is_stream = request->stream, .include_usage = request->include_usage};
+  GenerateResponder::Form form{
+      .is_stream = request->stream, .include_usage = request->include_usage, .body_share = std::move(http.body_share)};
   if (api == Api::kChat) {
     form.writer = std::make_unique<ChatAnswer>(context.service.tokenizer(), std::move(header));
   } else {

@@ -24,7 +24,7 @@ constexpr absl::Duration kProbeInterval = absl::Milliseconds(250);
 }  // namespace
 
 Connection::Connection(Socket socket, Shared& shared)
-    : socket_(std::move(socket)), shared_(shared), reader_(shared.config) {
+    : socket_(std::move(socket)), shared_(shared), reader_(shared.config, shared.body_budget) {
   shared_.metrics.OnConnectionOpened();
 }
 

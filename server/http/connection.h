@@ -34,6 +34,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
     const Router& router;
     const Clock& clock;
     ServerMetrics& metrics;
+    ByteBudget body_budget;
     std::atomic<bool> is_draining = false;
     std::atomic<uint64_t> next_request = 0;
   };

@@ -83,6 +83,7 @@ void GenerateResponder::Flush(std::string out) {
 }
 
 void GenerateResponder::Handle(GenerateEvent event, std::string& out) {
+  form_.body_share = nullptr;
   if (const auto* started = std::get_if<StartedEvent>(&event)) {
     form_.writer->OnStarted(*started);
   } else if (auto* delta = std::get_if<ChoiceDelta>(&event)) {

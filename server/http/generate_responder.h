@@ -26,6 +26,7 @@ class GenerateResponder final : public Responder,
     std::unique_ptr<AnswerWriter> writer;
     bool is_stream = false;
     bool include_usage = false;
+    std::shared_ptr<ByteBudget::Share> body_share;  // of the request; until its prompt is encoded
   };
 
   // One of these, once, from any thread: the request runs, or it is refused.

@@ -20,7 +20,8 @@ inline constexpr char kCompletions[] = "/v1/completions";
 
 class HttpApiTest : public ScriptedServiceTest {
  protected:
-  explicit HttpApiTest(std::vector<std::string> keys = {}) : router_(ApiKeys(std::move(keys))) {
+  explicit HttpApiTest(std::vector<std::string> keys = {}, const HttpConfig& config = {.body_bytes_max = 4 << 20})
+      : router_(ApiKeys(std::move(keys))), http_(config, router_, clock_, metrics_) {
     AddRoutes({.service = service_, .metrics = metrics_, .work = work_, .system_fingerprint = "fp"}, router_);
     address_ = *http_.Start("127.0.0.1:0");
   }
@@ -45,7 +46,7 @@ class HttpApiTest : public ScriptedServiceTest {
   }
 
   Router router_;
-  HttpServer http_{{.body_bytes_max = 4 << 20}, router_, clock_, metrics_};
+  HttpServer http_;
   std::string address_;
 };
 

@@ -11,7 +11,8 @@ absl::Status HttpConfig::Validate() const {
   };
   for (const absl::Status& status :
        {at_least("num_io_threads", num_io_threads, 1), at_least("connections_max", connections_max, 1),
-        at_least("header_bytes_max", header_bytes_max, 1024), at_least("body_bytes_max", body_bytes_max, 1024)}) {
+        at_least("header_bytes_max", header_bytes_max, 1024), at_least("body_bytes_max", body_bytes_max, 1024),
+        at_least("bodies_bytes_max", bodies_bytes_max, body_bytes_max)}) {
     if (!status.ok()) return status;
   }
   for (const absl::Duration timeout : {receive_timeout, idle_timeout, write_timeout, keep_alive_interval}) {

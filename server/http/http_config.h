@@ -13,6 +13,7 @@ struct HttpConfig {
   int32_t connections_max = 4096;                          // more are answered with 503 and closed
   int64_t header_bytes_max = 16 << 10;                     // of one request
   int64_t body_bytes_max = 16 << 20;                       // of one request
+  int64_t bodies_bytes_max = 256 << 20;                    // of all that arrive, are parsed or tokenized; more: 503
   absl::Duration receive_timeout = absl::Seconds(60);      // of a request, from its first byte to its last
   absl::Duration idle_timeout = absl::Seconds(75);         // between requests of a connection
   absl::Duration write_timeout = absl::Seconds(30);        // without a byte taken by the client

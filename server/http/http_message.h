@@ -1,9 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "server/limits/byte_budget.h"
 
 namespace tessera {
 
@@ -13,6 +16,8 @@ struct HttpRequest {
   std::string authorization;  // empty: none, or more than one
   std::string id;             // the client's X-Request-Id, or one made here
   std::string body;
+  std::shared_ptr<ByteBudget::Share>
+      body_share;  // what the body takes of the server's budget; kept as long as its text
 };
 
 struct HttpResponse {

@@ -1,5 +1,7 @@
 // What is refused, how failures are told, and what needs a key.
+#include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -77,6 +79,33 @@ TEST_F(HttpApiTest, TellsOfAFailureInMidStreamAndEndsIt) {
   EXPECT_EQ(Json::parse(events.back())["error"]["message"], "not finite");
   EXPECT_THAT(reply.body, Not(HasSubstr("[DONE]")));
   EXPECT_THAT(reply.body, Not(HasSubstr("event:")));
+}
+
+class BodyBudgetTest : public HttpApiTest {
+ protected:
+  BodyBudgetTest() : HttpApiTest({}, {.body_bytes_max = 1 << 20, .bodies_bytes_max = 1 << 20}) {}
+};
+
+TEST_F(BodyBudgetTest, RefusesBodiesThatAreTooManyTogether) {
+  const std::string body = R"({"prompt":"x"})" + std::string(600 << 10, ' ');
+  std::promise<void> release;
+  ASSERT_TRUE(work_.TryRun([done = release.get_future().share()] { done.wait(); }));
+  HttpClient first(address_);
+  first.Post("/tokenize", body);
+  while (work_.num_jobs() < 2) std::this_thread::yield();  // it has come, and waits for the one thread
+  const HttpReply refused = Post("/nothing", body);
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(Json::parse(refused.body)["error"]["code"], "unavailable");
+  EXPECT_TRUE(refused.headers.contains("retry-after"));
+  HttpClient partial(address_);
+  partial.Send("POST /nothing HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + body);
+  EXPECT_EQ(partial.ReadReply().status, 503) << "before all of it has come";
+  EXPECT_TRUE(partial.ReadsEnd());
+  EXPECT_EQ(Post("/nothing", "{}").status, 404) << "there is room for small ones";
+  release.set_value();
+  EXPECT_EQ(first.ReadReply().status, 200);
+  AwaitNoWork();
+  EXPECT_EQ(Post("/nothing", body).status, 404) << "what was parsed is given back";
 }
 
 class GuardedHttpApiTest : public HttpApiTest {

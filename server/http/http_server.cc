@@ -48,8 +48,12 @@ std::string Describe(const tcp::endpoint& endpoint) {
 
 }  // namespace
 
-HttpServer::HttpServer(HttpConfig config, const Router& router, const Clock& clock, ServerMetrics& metrics)
-    : shared_{.config = std::move(config), .router = router, .clock = clock, .metrics = metrics},
+HttpServer::HttpServer(const HttpConfig& config, const Router& router, const Clock& clock, ServerMetrics& metrics)
+    : shared_{.config = config,
+              .router = router,
+              .clock = clock,
+              .metrics = metrics,
+              .body_budget = ByteBudget(config.bodies_bytes_max)},
       work_(asio::make_work_guard(io_)),
       acceptor_(asio::make_strand(io_)),
       ticker_(io_) {}

@@ -21,7 +21,7 @@ namespace tessera {
 class HttpServer {
  public:
   // `router`, `clock` and `metrics` must outlive it.
-  HttpServer(HttpConfig config, const Router& router, const Clock& clock, ServerMetrics& metrics);
+  HttpServer(const HttpConfig& config, const Router& router, const Clock& clock, ServerMetrics& metrics);
   ~HttpServer();  // Stop
 
   // Listens on "host:port" (port 0: any free one) and serves. Returns the bound address. Call once.

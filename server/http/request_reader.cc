@@ -1,6 +1,7 @@
 #include "server/http/request_reader.h"
 
 #include <boost/asio/buffer.hpp>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -16,10 +17,14 @@ std::string_view View(boost::beast::string_view text) { return {text.data(), tex
 
 }  // namespace
 
-RequestReader::RequestReader(const HttpConfig& config) : config_(config) { BeginRequest(); }
+RequestReader::RequestReader(const HttpConfig& config, ByteBudget& body_budget)
+    : config_(config), body_budget_(body_budget) {
+  BeginRequest();
+}
 
 void RequestReader::BeginRequest() {
   parser_.emplace();
+  parser_->get().body().share = std::make_shared<ByteBudget::Share>(body_budget_);
   parser_->eager(true);
   parser_->header_limit(static_cast<std::uint32_t>(config_.header_bytes_max));
   parser_->body_limit(static_cast<std::uint64_t>(config_.body_bytes_max));
@@ -50,7 +55,8 @@ HttpRequest RequestReader::Take() {
   HttpRequest request{.method = std::string(View(message.method_string())),
                       .path = std::string(target.substr(0, target.find('?'))),
                       .id = std::string(CleanRequestId(View(message["X-Request-Id"]))),
-                      .body = std::move(message.body())};
+                      .body = std::move(message.body().text),
+                      .body_share = std::move(message.body().share)};
   if (message.count(http::field::authorization) == 1) {
     request.authorization = std::string(View(message[http::field::authorization]));
   }
@@ -73,6 +79,11 @@ ApiError RequestReader::refusal() const {
             .message = absl::StrFormat("body: got more than %d bytes", config_.body_bytes_max),
             .type = "invalid_request_error",
             .code = "request_too_large"};
+  }
+  if (error_ == BudgetedBody::OverBudget()) {
+    return ToApiError(absl::UnavailableError(
+        absl::StrFormat("the bodies of all clients' requests together would pass %d bytes; try again later",
+                        config_.bodies_bytes_max)));
   }
   if (error_ == http::error::header_limit) {
     return {.status = 431,

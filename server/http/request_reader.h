@@ -2,11 +2,11 @@
 
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <cstddef>
 #include <optional>
 #include <string_view>
 
+#include "server/http/budgeted_body.h"
 #include "server/http/error_body.h"
 #include "server/http/http_config.h"
 #include "server/http/http_message.h"
@@ -14,10 +14,12 @@
 namespace tessera {
 
 // Cuts what a client sends into requests, whatever the pieces it comes in, and refuses what is not HTTP/1.1 or too much
-// of it. It knows no socket and no time. Not thread-safe.
+// of it: in one request, or in the bodies of all that the server holds. It knows no socket and no time. Not
+// thread-safe.
 class RequestReader {
  public:
-  explicit RequestReader(const HttpConfig& config);  // outlives it
+  // Both outlive it.
+  RequestReader(const HttpConfig& config, ByteBudget& body_budget);
 
   enum class Progress { kUnfinished, kComplete, kRefused };
 
@@ -42,11 +44,12 @@ class RequestReader {
   bool expects_continue() const;  // the client waits for "100 Continue" before it sends the body
 
  private:
-  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  using Parser = boost::beast::http::request_parser<BudgetedBody>;
 
   void BeginRequest();
 
   const HttpConfig& config_;
+  ByteBudget& body_budget_;
   boost::beast::flat_buffer input_;
   std::optional<Parser> parser_;  // of the current request
   boost::system::error_code error_;

@@ -16,7 +16,8 @@ using namespace tessera;
 // "METHOD path body" of each request that is read before one is refused.
 std::vector<std::string> ReadAll(std::string_view bytes, size_t piece_bytes) {
   const HttpConfig config{.header_bytes_max = 1024, .body_bytes_max = 1024};
-  RequestReader reader(config);
+  ByteBudget budget(1 << 20);
+  RequestReader reader(config, budget);
   std::vector<std::string> requests;
   while (!bytes.empty()) {
     reader.Add(bytes.substr(0, piece_bytes));

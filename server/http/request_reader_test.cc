@@ -19,7 +19,7 @@ class RequestReaderTest : public testing::Test {
   }
   // Refused for this reason.
   void ExpectRefused(std::string_view bytes, int status, const char* message) {
-    RequestReader reader(config_);
+    RequestReader reader(config_, budget_);
     reader.Add(bytes);
     ASSERT_EQ(reader.Advance(), Progress::kRefused) << bytes.substr(0, 80);
     EXPECT_EQ(reader.refusal().status, status);
@@ -27,7 +27,8 @@ class RequestReaderTest : public testing::Test {
   }
 
   HttpConfig config_{.header_bytes_max = 1024, .body_bytes_max = 1024};
-  RequestReader reader_{config_};
+  ByteBudget budget_{2000};
+  RequestReader reader_{config_, budget_};
 };
 
 TEST_F(RequestReaderTest, ReadsTheSameRequestForEveryCut) {
@@ -80,6 +81,27 @@ TEST_F(RequestReaderTest, RefusesWhatIsNotHttpOrTooMuchOfIt) {
   ExpectRefused(
       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n401\r\n" + std::string(1025, 'x') + "\r\n0\r\n\r\n", 413,
       "got more than 1024 bytes");
+}
+
+TEST_F(RequestReaderTest, BoundsTheBodiesOfAllRequestsTogether) {
+  const std::string head = "POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n";
+  const std::string thousand(1000, 'x');
+  EXPECT_EQ(Read(head), Progress::kUnfinished);
+  EXPECT_EQ(budget_.bytes_held(), 0) << "an announcement holds nothing";
+  ASSERT_EQ(Read(thousand), Progress::kComplete);
+  HttpRequest first = reader_.Take();
+  ASSERT_EQ(Read(head + thousand), Progress::kComplete);
+  const HttpRequest second = reader_.Take();
+  ExpectRefused(head + "x", 503, "together would pass");
+  first.body_share = nullptr;
+  EXPECT_EQ(Read(head + thousand), Progress::kComplete) << "what was given back is there for others";
+}
+
+TEST_F(RequestReaderTest, ClearGivesTheBodyBack) {
+  Read("POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nabc");
+  EXPECT_EQ(budget_.bytes_held(), 3);
+  reader_.Clear();
+  EXPECT_EQ(budget_.bytes_held(), 0);
 }
 
 }  // namespace

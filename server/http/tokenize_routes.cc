@@ -62,10 +62,11 @@ using Job = absl::StatusOr<Json> (*)(const GenerationService&, const std::string
 HttpHandler MakeHandler(const RouteContext& context, Job job) {
   return [context, job](HttpRequest http, std::shared_ptr<Exchange> exchange) -> std::shared_ptr<Responder> {
     auto responder = std::make_shared<JobResponder>(exchange);
-    if (!context.work.TryRun([context, job, responder, body = std::move(http.body)] {
-          const absl::StatusOr<Json> answer = job(context.service, body);
-          responder->Finish(answer.ok() ? HttpResponse{.body = Dump(*answer)} : ErrorResponse(answer.status()));
-        })) {
+    if (!context.work.TryRun(
+            [context, job, responder, body = std::move(http.body), share = std::move(http.body_share)] {
+              const absl::StatusOr<Json> answer = job(context.service, body);
+              responder->Finish(answer.ok() ? HttpResponse{.body = Dump(*answer)} : ErrorResponse(answer.status()));
+            })) {
       exchange->Respond(
           ErrorResponse(absl::ResourceExhaustedError("too many requests wait to be read; try again later")));
       return nullptr;
