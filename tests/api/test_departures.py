@@ -1,13 +1,17 @@
 """Clients that come in numbers and leave when they like: nothing is left behind."""
 
 import concurrent.futures
+import json
 import random
 import signal
+import socket
+import struct
 import time
 
 import httpx
 import pytest
 
+import checkpoints
 from conftest import QUESTION, Server
 
 SEED = 20240607
@@ -55,6 +59,52 @@ def test_closing_ends_a_running_request_within_a_second(server, model, streamed)
                     raise httpx.ReadTimeout("enough")
     server.await_idle(2)
     assert server.metric("tessera_requests_ended_total", end="cancelled") == cancelled + 1
+
+
+@pytest.fixture(scope="module")
+def slow_reader(tmp_path_factory):
+    """A server that runs one request at a time, sixteen tokens of its prompt a step."""
+    folder = checkpoints.make(tmp_path_factory.mktemp("tiny"), "--no-mtp")
+    running = Server(tmp_path_factory.mktemp("server"), "--cache-memory", "64MiB", "--step-tokens", "16",
+                     "--max-sequences", "1", model=folder)
+    yield running
+    assert running.stop() == 0
+
+
+def await_metric(server, name, wanted, seconds=10):
+    deadline = time.monotonic() + seconds
+    while (value := server.metric(name)) != wanted:
+        assert time.monotonic() < deadline, f"{name} is {value}, wanted {wanted}"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("reset", [True, False])
+def test_leaving_in_the_middle_of_a_long_prompt_or_in_the_queue_ends_the_work(slow_reader, stream, reset):
+    def send():
+        host, port = slow_reader.http.rsplit(":", 1)
+        connection = socket.create_connection((host, int(port)))
+        body = json.dumps({"prompt": [0] + [20] * 100_000, "max_tokens": 5, "stream": stream}).encode()
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                           b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return connection
+
+    def leave(connection):
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    cancelled = slow_reader.metric("tessera_requests_ended_total", end="cancelled")
+    running = send()
+    await_metric(slow_reader, "tessera_requests_running", 1)
+    queued = send()
+    await_metric(slow_reader, "tessera_requests_waiting", 1)
+    leave(queued)
+    await_metric(slow_reader, "tessera_requests_waiting", 0)
+    assert slow_reader.metric("tessera_requests_running") == 1, "the other one goes on"
+    leave(running)
+    slow_reader.await_idle(2)
+    assert slow_reader.metric("tessera_requests_ended_total", end="cancelled") == cancelled + 2
 
 
 def test_a_drained_server_finishes_its_streams_and_exits_with_0(tmp_path):

@@ -5,6 +5,7 @@ token of the text has a bias a little below that of the token before it, and one
 """
 
 import itertools
+import json
 import math
 
 import httpx
@@ -123,6 +124,32 @@ def test_an_answer_cut_inside_a_character_ends_with_one_replacement_in_every_mod
         pieces, usage = over_grpc(obedient, proto, fields)
         assert "".join(pieces) == "x" + REPLACEMENT
         assert usage.completion_tokens == kept
+
+
+EOS = 1
+
+
+@pytest.mark.parametrize("text, ends, reasoning, content", [
+    ("x</think>y", True, "x", "y"), ("</think>y", True, None, "y"), ("<think>x</think>y", True, "x", "y"),
+    ("\tx</think> y", False, "\tx", " y"), ("x", False, "x", None), ("x", True, "x", None), ("x</think>", True, "x", None),
+    ("x</think>", False, "x", None), ("ab</think>1</", False, "ab", "1</"),
+])
+def test_fields_follow_the_closing_tag_alike_whole_and_streamed(obedient, text, ends, reasoning, content):
+    tokens = tokens_of(obedient, text) + [EOS] * ends
+    fields = {**forced(tokens), "ignore_eos": False, "messages": [{"role": "user", "content": "q"}]}
+    choice = whole(obedient, "/v1/chat/completions", **fields)["choices"][0]
+    assert choice["token_ids"] == tokens
+    assert choice["message"].get("reasoning_content") == reasoning
+    assert choice["message"]["content"] == content
+    assert choice["finish_reason"] == ("stop" if ends else "length")
+    joined = {"reasoning_content": "", "content": ""}
+    with httpx.stream("POST", obedient.url + "/v1/chat/completions", json={**fields, "stream": True}) as answer:
+        for line in answer.iter_lines():
+            if line and line != "data: [DONE]":
+                delta = json.loads(line.removeprefix("data: "))["choices"][0]["delta"]
+                for field in joined:
+                    joined[field] += delta.get(field) or ""
+    assert joined == {"reasoning_content": reasoning or "", "content": content or ""}
 
 
 @pytest.mark.parametrize("text, stop, wanted, matched", [

@@ -33,7 +33,8 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
     return checkpoints.make(folder, "--no-mtp", faults=faults)
 
 
-@pytest.fixture(scope="module", params=[(), ("--precision", "f32", "--ranks", "2")], ids=["bf16", "f32 on 2 ranks"])
+@pytest.fixture(scope="module", params=[(), ("--precision", "f32", "--ranks", "2", "--poison-cache")],
+                ids=["bf16", "f32 on 2 ranks"])
 def overflowing(request, checkpoint, tmp_path_factory):
     # A small cache, so that later requests get the blocks of earlier ones.
     running = Server(tmp_path_factory.mktemp("server"), "--cache-memory", "1MiB", *request.param, model=checkpoint)
