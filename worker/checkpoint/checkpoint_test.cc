@@ -118,6 +118,26 @@ INSTANTIATE_TEST_SUITE_P(Formats, ScaleFormatTest,
                                          ScaleCase{"F8_E8M0", "\x7d", 0.25F}),
                          [](auto& c) { return c.param.dtype; });
 
+TEST(CheckpointTest, TheRouterBiasKeepsThePrecisionThatTheFileHas) {
+  constexpr char kBias[] = "model.layers.1.mlp.gate.e_score_correction_bias";
+  const std::vector<float> values = {12.0001F, -11.9999F, 0.1F, -3};  // none but the last fits into BF16
+  for (const bool is_f32 : {true, false}) {
+    CheckpointBuilder builder;
+    builder.AddTensors();
+    builder.Add(kBias, is_f32 ? "F32" : "BF16", {4});
+    builder.tensors[kBias].bytes = FloatBytes(is_f32 ? "F32" : "BF16", values);
+    builder.Write();
+    const auto checkpoint = Checkpoint::Open(builder.folder());
+    ASSERT_THAT(checkpoint, IsOk());
+    const std::vector<float> bias = *(*checkpoint)->FindVector(kBias, 4);
+    if (is_f32) {
+      EXPECT_EQ(bias, values);
+    } else {
+      EXPECT_THAT(bias, ElementsAre(12, -12, testing::FloatNear(0.1F, 1e-3F), -3));
+    }
+  }
+}
+
 TEST(CheckpointTest, TensorsAtOddAddressesAreReadRight) {
   CheckpointBuilder builder;
   builder.config["quantization_config"] = {{"quant_method", "fp8"}, {"weight_block_size", {128, 128}}};
