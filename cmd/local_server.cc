@@ -34,6 +34,7 @@ absl::StatusOr<ServerConfig> MakeServerConfig(const std::string& folder, const L
   config.service.default_top_p = model.default_top_p.value_or(config.service.default_top_p);
   config.http.system_fingerprint = absl::StrCat("tessera-", options.engine.precision, "-", options.engine.isa);
   config.api_keys = options.api_keys;
+  config.access_log = options.access_log;
   if (!options.body_memory.empty()) {
     const absl::StatusOr<int64_t> bytes = ParseBytes(options.body_memory);
     if (!bytes.ok() || *bytes < config.http.body_bytes_max) {

@@ -19,6 +19,7 @@ struct LocalServerOptions {
   std::string grpc_address;  // empty: no gRPC
   std::string model_name;    // empty: the name of the checkpoint's folder
   std::vector<std::string> api_keys;
+  bool access_log = true;   // a line of the log for each request that is over
   std::string body_memory;  // of all HTTP request bodies held at once, such as "256MiB"; empty: the server's default
 };
 

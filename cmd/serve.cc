@@ -107,6 +107,9 @@ void AddFlags(CLI::App& serve, ServeOptions& options) {
       ->check(CLI::NonNegativeNumber);
   serve.add_option("--log-level", options.log_level, "trace, debug, info (default), warn, error or off");
   serve.add_option("--log-format", options.log_format, "text (default) or json");
+  serve.add_flag("--access-log,!--no-access-log", options.local.access_log,
+                 "Log a line at level info for each request that is over: who, what, how it ended, tokens and times, "
+                 "never text or keys (default: on)");
   AddEngineFlags(serve, options.local.engine);
 }
 

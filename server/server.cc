@@ -1,5 +1,7 @@
 #include "server/server.h"
 
+#include <spdlog/spdlog.h>
+
 #include <optional>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "server/http/http_server.h"
 #include "server/http/router.h"
 #include "server/http/routes.h"
+#include "server/metrics/access_log.h"
 #include "server/metrics/server_metrics.h"
 #include "server/session/generation_service.h"
 #include "server/session/work_pool.h"
@@ -25,11 +28,12 @@ struct Server::Parts {
   Parts(const ServerConfig& config, const Tokenizer& tokenizer, const ChatFormat& chat_format, EnginePort& engine,
         const Clock& clock)
       : metrics(config.service.model_name, engine),
+        access_log(config.access_log ? spdlog::default_logger() : nullptr, clock),
         work(config.num_prompt_threads, config.prompts_waiting_max),
         service(config.service, tokenizer, chat_format, engine, clock, metrics, work),
         router(ApiKeys(config.api_keys)),
-        http(config.http, router, clock, metrics),
-        grpc(config.grpc, service, work) {
+        http(config.http, router, clock, metrics, access_log),
+        grpc(config.grpc, service, work, access_log) {
     AddRoutes(
         {.service = service, .metrics = metrics, .work = work, .system_fingerprint = config.http.system_fingerprint},
         router);
@@ -37,6 +41,7 @@ struct Server::Parts {
   ~Parts() { work.Stop(); }  // its jobs use the service
 
   ServerMetrics metrics;
+  AccessLog access_log;
   WorkPool work;
   GenerationService service;
   Router router;

@@ -8,8 +8,9 @@
 
 namespace tessera {
 
-std::shared_ptr<EventStream> EventStream::Make(grpc::CallbackServerContext* context, const Tokenizer& tokenizer) {
-  std::shared_ptr<EventStream> stream(new EventStream(context, tokenizer));
+std::shared_ptr<EventStream> EventStream::Make(grpc::CallbackServerContext* context, const Tokenizer& tokenizer,
+                                               std::shared_ptr<AccessRecord> access) {
+  std::shared_ptr<EventStream> stream(new EventStream(context, tokenizer, std::move(access)));
   stream->self_ = stream;
   return stream;
 }
@@ -78,6 +79,7 @@ void EventStream::End(const absl::Status& status) {
   if (status.code() == absl::StatusCode::kResourceExhausted || status.code() == absl::StatusCode::kUnavailable) {
     context_->AddTrailingMetadata("retry-after", "1");
   }
+  access_->status = absl::StatusCodeToString(status.code());
   Finish(ToGrpc(status));
 }
 

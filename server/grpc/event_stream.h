@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "base/mutex.h"
+#include "server/metrics/access_log.h"
 #include "server/session/generation_service.h"
 #include "tessera/v1/serve.grpc.pb.h"
 
@@ -21,7 +22,8 @@ class EventStream final : public grpc::ServerWriteReactor<v1::GenerateEvent>,
                           public std::enable_shared_from_this<EventStream> {
  public:
   // Lives until gRPC says OnDone, which comes after Finish only.
-  static std::shared_ptr<EventStream> Make(grpc::CallbackServerContext* context, const Tokenizer& tokenizer);
+  static std::shared_ptr<EventStream> Make(grpc::CallbackServerContext* context, const Tokenizer& tokenizer,
+                                           std::shared_ptr<AccessRecord> access);
 
   // One of these, once, from any thread: the request runs, or it is refused.
   void Attach(std::shared_ptr<GenerateStream> stream, std::string request_id, bool with_ids);
@@ -33,8 +35,8 @@ class EventStream final : public grpc::ServerWriteReactor<v1::GenerateEvent>,
   void OnDone() override;
 
  private:
-  EventStream(grpc::CallbackServerContext* context, const Tokenizer& tokenizer)
-      : context_(context), tokenizer_(tokenizer) {}
+  EventStream(grpc::CallbackServerContext* context, const Tokenizer& tokenizer, std::shared_ptr<AccessRecord> access)
+      : context_(context), tokenizer_(tokenizer), access_(std::move(access)) {}
 
   void Pump();
   void TakeEvents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -42,6 +44,7 @@ class EventStream final : public grpc::ServerWriteReactor<v1::GenerateEvent>,
 
   grpc::CallbackServerContext* const context_;
   const Tokenizer& tokenizer_;
+  const std::shared_ptr<AccessRecord> access_;
   std::shared_ptr<EventStream> self_;  // until OnDone
   Mutex mutex_;
   std::shared_ptr<GenerateStream> stream_ ABSL_GUARDED_BY(mutex_);

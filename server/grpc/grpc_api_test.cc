@@ -17,6 +17,7 @@ namespace {
 using grpc::StatusCode;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::MatchesRegex;
 
 // What came of one Generate call.
 struct Outcome {
@@ -30,7 +31,7 @@ struct Outcome {
 class GrpcApiTest : public ScriptedServiceTest {
  protected:
   explicit GrpcApiTest(std::vector<std::string> keys = {})
-      : server_({.message_bytes_max = 1 << 20, .api_keys = std::move(keys)}, service_, work_) {
+      : server_({.message_bytes_max = 1 << 20, .api_keys = std::move(keys)}, service_, work_, access_log_) {
     channel_ = grpc::CreateChannel(*server_.Start("127.0.0.1:0"), grpc::InsecureChannelCredentials());
     stub_ = v1::Tessera::NewStub(channel_);
   }
@@ -188,6 +189,25 @@ TEST_F(GrpcApiTest, AnExpiredDeadlineEndsTheWork) {
   ASSERT_TRUE(service_.AwaitIdle(absl::Seconds(60)));
   engine_.Step();
   EXPECT_EQ(engine_.num_live(), 0);
+}
+
+TEST_F(GrpcApiTest, LogsEachCallOnce) {
+  Says("x</think>secret", FinishReason::kLength);
+  engine_.StartThread();
+  v1::GenerateRequest request = Chat();
+  request.set_request_id("r 1");
+  EXPECT_TRUE(Generate(request).status.ok());
+  EXPECT_THAT(
+      AwaitAccessLines(1).back(),
+      MatchesRegex("request id=r\\?1 client=ipv4:127.0.0.1:[0-9]+ method=gRPC "
+                   "route=/tessera.v1.Tessera/Generate status=OK total_ms=[0-9.]+ end=length prompt_tokens=[0-9]+ "
+                   "completion_tokens=8 queue_ms=- ttft_ms=[0-9.]+\n"));
+  EXPECT_EQ(Generate({}).status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(AwaitAccessLines(2).back(), HasSubstr("status=INVALID_ARGUMENT"));
+  grpc::ClientContext context;
+  v1::GetModelResponse model;
+  ASSERT_TRUE(stub_->GetModel(&context, {}, &model).ok());
+  EXPECT_THAT(AwaitAccessLines(3).back(), HasSubstr("route=/tessera.v1.Tessera/GetModel status=OK"));
 }
 
 TEST_F(GrpcApiTest, TokenizesAndDescribesTheModel) {

@@ -29,10 +29,11 @@ void SetServing(grpc::Server& server, bool is_serving) {
 
 }  // namespace
 
-GrpcServer::GrpcServer(const GrpcConfig& config, GenerationService& service, WorkPool& work)
+GrpcServer::GrpcServer(const GrpcConfig& config, GenerationService& service, WorkPool& work,
+                       const AccessLog& access_log)
     : config_(config),
       service_(service),
-      tessera_(service, work, ApiKeys(config.api_keys)),
+      tessera_(service, work, access_log, ApiKeys(config.api_keys)),
       reflection_(ServiceNames(), ApiKeys(config.api_keys)) {}
 
 GrpcServer::~GrpcServer() { Stop(); }

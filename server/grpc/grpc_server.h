@@ -18,8 +18,8 @@ namespace tessera {
 // generation service would take a request. Thread-safe.
 class GrpcServer {
  public:
-  // `service` and `work` must outlive it.
-  GrpcServer(const GrpcConfig& config, GenerationService& service, WorkPool& work);
+  // All but `config` must outlive it.
+  GrpcServer(const GrpcConfig& config, GenerationService& service, WorkPool& work, const AccessLog& access_log);
   ~GrpcServer();  // Stop
 
   // Listens on "host:port" (port 0: any free one) and serves. Returns the bound address. Call once.

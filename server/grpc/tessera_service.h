@@ -1,6 +1,7 @@
 #pragma once
 
 #include "server/limits/api_keys.h"
+#include "server/metrics/access_log.h"
 #include "server/session/generation_service.h"
 #include "server/session/work_pool.h"
 #include "tessera/v1/serve.grpc.pb.h"
@@ -10,9 +11,9 @@ namespace tessera {
 // The public API over gRPC. No policy here: what a request may ask is the generation service's to say.
 class TesseraService final : public v1::Tessera::CallbackService {
  public:
-  // `service` and `work` must outlive it.
-  TesseraService(GenerationService& service, WorkPool& work, const ApiKeys& keys)
-      : service_(service), work_(work), keys_(keys) {}
+  // `service`, `work` and `access_log` must outlive it.
+  TesseraService(GenerationService& service, WorkPool& work, const AccessLog& access_log, const ApiKeys& keys)
+      : service_(service), work_(work), access_log_(access_log), keys_(keys) {}
 
   grpc::ServerWriteReactor<v1::GenerateEvent>* Generate(grpc::CallbackServerContext* context,
                                                         const v1::GenerateRequest* request) override;
@@ -25,11 +26,14 @@ class TesseraService final : public v1::Tessera::CallbackService {
 
  private:
   // Runs `job` on the work pool and finishes the call with what it returns.
-  grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, std::function<absl::Status()> job);
+  grpc::ServerUnaryReactor* RunUnary(grpc::CallbackServerContext* context, const char* method,
+                                     std::function<absl::Status()> job);
+  std::shared_ptr<AccessRecord> BeginRecord(const grpc::CallbackServerContext& context, const char* method) const;
   absl::Time DeadlineOf(const grpc::CallbackServerContext& context) const;
 
   GenerationService& service_;
   WorkPool& work_;
+  const AccessLog& access_log_;
   const ApiKeys keys_;
   std::atomic<uint64_t> next_call_ = 0;
 };

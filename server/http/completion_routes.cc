@@ -40,6 +40,7 @@ void Begin(const RouteContext& context, Api api, HttpRequest http,
     return responder->Refuse(std::move(status));
   }
   request->generate.id = http.id;
+  request->generate.access = std::move(http.access);
   AnswerHeader header = MakeHeader(context, *request, absl::StrCat(api == Api::kChat ? "chatcmpl-" : "cmpl-", http.id));
   GenerateResponder::Form form{
       .is_stream = request->stream, .include_usage = request->include_usage, .body_share = std::move(http.body_share)};

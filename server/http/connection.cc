@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
+#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -21,10 +22,21 @@ constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
 // How often a client that closed its sending half is probed.
 constexpr absl::Duration kProbeInterval = absl::Milliseconds(250);
 
+std::string AddressOf(const asio::ip::tcp::socket& socket) {
+  error_code error;
+  const auto endpoint = socket.remote_endpoint(error);
+  std::ostringstream text;
+  if (!error) text << endpoint;
+  return text.str();
+}
+
 }  // namespace
 
 Connection::Connection(Socket socket, Shared& shared)
-    : socket_(std::move(socket)), shared_(shared), reader_(shared.config, shared.body_budget) {
+    : socket_(std::move(socket)),
+      shared_(shared),
+      client_(AddressOf(socket_)),
+      reader_(shared.config, shared.body_budget) {
   shared_.metrics.OnConnectionOpened();
 }
 
@@ -141,7 +153,16 @@ void Connection::RefuseInput() {
   state_ = State::kAnswering;
   keeps_alive_ = is_head_request_ = false;
   request_id_ = absl::StrFormat("req-%d", shared_.next_request.fetch_add(1));
+  BeginRecord(reader_.has_head() ? reader_.method() : "", reader_.has_head() ? reader_.path() : "");
   Respond(ErrorResponse(reader_.refusal()));
+}
+
+void Connection::BeginRecord(std::string method, std::string route) {
+  access_ = shared_.access_log.Begin();
+  access_->id = request_id_;
+  access_->client = client_;
+  access_->method = std::move(method);
+  access_->route = std::move(route);
 }
 
 void Connection::Dispatch() {
@@ -157,6 +178,8 @@ void Connection::Dispatch() {
         absl::StrFormat("req-%d-%d", absl::ToUnixMicros(shared_.clock.Now()), shared_.next_request.fetch_add(1));
   }
   request_id_ = request.id;
+  BeginRecord(request.method, request.path);
+  request.access = access_;
   auto responder = shared_.router.Handle(std::move(request), shared_from_this());
   if (state_ == State::kAnswering && !exchange_over_) responder_ = std::move(responder);
 }
@@ -166,6 +189,7 @@ void Connection::Dispatch() {
 void Connection::Respond(HttpResponse response) {
   if (state_ != State::kAnswering || exchange_over_) return;
   shared_.metrics.OnHttpResponse(response.status);
+  access_->status = std::to_string(response.status);
   keeps_alive_ = keeps_alive_ && !shared_.is_draining;
   std::string data = FormatHead(response, BodyFraming::kLength, keeps_alive_, request_id_);
   if (!is_head_request_) data += response.body;
@@ -176,6 +200,7 @@ void Connection::Respond(HttpResponse response) {
 void Connection::BeginBody(HttpResponse head) {
   if (state_ != State::kAnswering || exchange_over_) return;
   shared_.metrics.OnHttpResponse(head.status);
+  access_->status = std::to_string(head.status);
   framing_ = is_http_1_0_ ? BodyFraming::kToClose : BodyFraming::kChunked;
   keeps_alive_ = keeps_alive_ && !is_http_1_0_ && !shared_.is_draining;
   body_begun_ = true;
@@ -195,6 +220,7 @@ void Connection::EndBody() {
 
 void Connection::EndExchange() {
   exchange_over_ = true;
+  access_ = nullptr;
   responder_ = nullptr;
   keep_alive_due_ns_ = kNever;
   if (output_.empty()) AfterResponse();
@@ -255,6 +281,7 @@ void Connection::ClientGone() {
 void Connection::Close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
+  access_ = nullptr;
   deadline_ns_ = keep_alive_due_ns_ = kNever;
   error_code ignored;
   socket_.close(ignored);

@@ -14,6 +14,7 @@
 #include "server/http/http_config.h"
 #include "server/http/request_reader.h"
 #include "server/http/router.h"
+#include "server/metrics/access_log.h"
 #include "server/metrics/server_metrics.h"
 
 namespace tessera {
@@ -34,6 +35,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
     const Router& router;
     const Clock& clock;
     ServerMetrics& metrics;
+    const AccessLog& access_log;
     ByteBudget body_budget;
     std::atomic<bool> is_draining = false;
     std::atomic<uint64_t> next_request = 0;
@@ -72,6 +74,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
   void OnEndOfInput();
   void ProcessInput();
   void Dispatch();
+  void BeginRecord(std::string method, std::string route);
   void RefuseInput();
   void AwaitError();
 
@@ -91,6 +94,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
 
   Socket socket_;
   Shared& shared_;
+  const std::string client_;  // address and port
   State state_ = State::kReading;
   RequestReader reader_;
   // Apart from the reader's, whose bytes may move while a read is under way.
@@ -100,6 +104,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
 
   std::shared_ptr<Responder> responder_;
   std::string request_id_;
+  std::shared_ptr<AccessRecord> access_;  // of the request that is being answered
   bool is_head_request_ = false;
   bool keeps_alive_ = false;
   bool is_http_1_0_ = false;

@@ -21,7 +21,7 @@ inline constexpr char kCompletions[] = "/v1/completions";
 class HttpApiTest : public ScriptedServiceTest {
  protected:
   explicit HttpApiTest(std::vector<std::string> keys = {}, const HttpConfig& config = {.body_bytes_max = 4 << 20})
-      : router_(ApiKeys(std::move(keys))), http_(config, router_, clock_, metrics_) {
+      : router_(ApiKeys(std::move(keys))), http_(config, router_, clock_, metrics_, access_log_) {
     AddRoutes({.service = service_, .metrics = metrics_, .work = work_, .system_fingerprint = "fp"}, router_);
     address_ = *http_.Start("127.0.0.1:0");
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "server/limits/byte_budget.h"
+#include "server/metrics/access_log.h"
 
 namespace tessera {
 
@@ -17,7 +18,8 @@ struct HttpRequest {
   std::string id;             // the client's X-Request-Id, or one made here
   std::string body;
   std::shared_ptr<ByteBudget::Share>
-      body_share;  // what the body takes of the server's budget; kept as long as its text
+      body_share;                        // what the body takes of the server's budget; kept as long as its text
+  std::shared_ptr<AccessRecord> access;  // of this request; never null
 };
 
 struct HttpResponse {

@@ -48,11 +48,13 @@ std::string Describe(const tcp::endpoint& endpoint) {
 
 }  // namespace
 
-HttpServer::HttpServer(const HttpConfig& config, const Router& router, const Clock& clock, ServerMetrics& metrics)
+HttpServer::HttpServer(const HttpConfig& config, const Router& router, const Clock& clock, ServerMetrics& metrics,
+                       const AccessLog& access_log)
     : shared_{.config = config,
               .router = router,
               .clock = clock,
               .metrics = metrics,
+              .access_log = access_log,
               .body_budget = ByteBudget(config.bodies_bytes_max)},
       work_(asio::make_work_guard(io_)),
       acceptor_(asio::make_strand(io_)),

@@ -20,8 +20,9 @@ namespace tessera {
 // Accepts connections and lets a router answer their requests. Thread-safe.
 class HttpServer {
  public:
-  // `router`, `clock` and `metrics` must outlive it.
-  HttpServer(const HttpConfig& config, const Router& router, const Clock& clock, ServerMetrics& metrics);
+  // All but `config` must outlive it.
+  HttpServer(const HttpConfig& config, const Router& router, const Clock& clock, ServerMetrics& metrics,
+             const AccessLog& access_log);
   ~HttpServer();  // Stop
 
   // Listens on "host:port" (port 0: any free one) and serves. Returns the bound address. Call once.

@@ -49,14 +49,12 @@ RequestReader::Progress RequestReader::Advance() {
 }
 
 HttpRequest RequestReader::Take() {
+  HttpRequest request{.method = method(), .path = path()};
   Parser::value_type message = parser_->release();
   BeginRequest();
-  const std::string_view target = View(message.target());
-  HttpRequest request{.method = std::string(View(message.method_string())),
-                      .path = std::string(target.substr(0, target.find('?'))),
-                      .id = std::string(CleanRequestId(View(message["X-Request-Id"]))),
-                      .body = std::move(message.body().text),
-                      .body_share = std::move(message.body().share)};
+  request.id = std::string(CleanRequestId(View(message["X-Request-Id"])));
+  request.body = std::move(message.body().text);
+  request.body_share = std::move(message.body().share);
   if (message.count(http::field::authorization) == 1) {
     request.authorization = std::string(View(message[http::field::authorization]));
   }
@@ -66,6 +64,13 @@ HttpRequest RequestReader::Take() {
 void RequestReader::Clear() {
   input_ = {};
   BeginRequest();
+}
+
+std::string RequestReader::method() const { return std::string(View(parser_->get().method_string())); }
+
+std::string RequestReader::path() const {
+  const std::string_view target = View(parser_->get().target());
+  return std::string(target.substr(0, target.find('?')));
 }
 
 bool RequestReader::expects_continue() const {

@@ -4,6 +4,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "server/http/budgeted_body.h"
@@ -39,6 +40,8 @@ class RequestReader {
   bool has_head() const { return parser_->is_header_done(); }
 
   // Of the head of the current request.
+  std::string method() const;
+  std::string path() const;  // of the target, before '?'
   bool is_http_1_0() const { return parser_->get().version() < 11; }
   bool keeps_alive() const { return parser_->get().keep_alive(); }
   bool expects_continue() const;  // the client waits for "100 Continue" before it sends the body

@@ -12,10 +12,13 @@ namespace {
 
 constexpr std::string_view kModelPath = "/v1/models/";
 
+enum class Asks { kOnce, kAgainAndAgain };
+
 // Wraps what can be answered at once.
 template <typename Answer>
-HttpHandler AtOnce(Answer answer) {
-  return [answer = std::move(answer)](HttpRequest request, std::shared_ptr<Exchange> exchange) {
+HttpHandler AtOnce(Answer answer, Asks asks = Asks::kOnce) {
+  return [answer = std::move(answer), asks](HttpRequest request, std::shared_ptr<Exchange> exchange) {
+    request.access->is_probe = asks == Asks::kAgainAndAgain;
     exchange->Respond(answer(request));
     return std::shared_ptr<Responder>();
   };
@@ -47,20 +50,29 @@ void AddStatusRoutes(const RouteContext& context, Router& router) {
                return HttpResponse{.body = Dump(ModelJson(context.service, started))};
              }));
   // Alive: the process answers. Whether it can serve is /ready.
-  router.Add("GET", "/health", AtOnce([](const HttpRequest&) { return HttpResponse{.body = R"({"status":"ok"})"}; }),
+  router.Add(
+      "GET", "/health",
+      AtOnce([](const HttpRequest&) { return HttpResponse{.body = R"({"status":"ok"})"}; }, Asks::kAgainAndAgain),
+      Router::Access::kOpen);
+  router.Add("GET", "/ready",
+             AtOnce(
+                 [context](const HttpRequest&) {
+                   const absl::Status status = context.service.Readiness();
+                   if (status.ok()) return HttpResponse{.body = R"({"status":"ready"})"};
+                   return HttpResponse{
+                       .status = 503,
+                       .body = Dump({{"status", "not ready"}, {"reason", std::string(status.message())}}),
+                       .headers = {{"Retry-After", "1"}}};
+                 },
+                 Asks::kAgainAndAgain),
              Router::Access::kOpen);
-  router.Add("GET", "/ready", AtOnce([context](const HttpRequest&) {
-               const absl::Status status = context.service.Readiness();
-               if (status.ok()) return HttpResponse{.body = R"({"status":"ready"})"};
-               return HttpResponse{.status = 503,
-                                   .body = Dump({{"status", "not ready"}, {"reason", std::string(status.message())}}),
-                                   .headers = {{"Retry-After", "1"}}};
-             }),
-             Router::Access::kOpen);
-  router.Add("GET", "/metrics", AtOnce([context](const HttpRequest&) {
-               return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8",
-                                   .body = context.metrics.Scrape()};
-             }));
+  router.Add("GET", "/metrics",
+             AtOnce(
+                 [context](const HttpRequest&) {
+                   return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                                       .body = context.metrics.Scrape()};
+                 },
+                 Asks::kAgainAndAgain));
 }
 
 void AddRoutes(const RouteContext& context, Router& router) {

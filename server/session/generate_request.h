@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "base/ids.h"
 #include "server/chat/chat_format.h"
 #include "server/chat/chat_message.h"
+#include "server/metrics/access_log.h"
 
 namespace tessera {
 
@@ -66,6 +68,7 @@ struct GenerateRequest {
   bool return_token_ids = false;
   absl::Time arrival = absl::InfinitePast();
   absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<AccessRecord> access;  // learns how the request ended; null: nobody asks
 };
 
 }  // namespace tessera

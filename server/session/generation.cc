@@ -269,6 +269,7 @@ void Generation::Conclude(EndState end) {
   summary_.end = end;
   summary_.ended = service_.clock_.Now();
   for (const ChoiceState& state : choices_) summary_.num_generated_tokens += state.choice->num_tokens();
+  if (request_.access != nullptr) request_.access->summary = summary_;
   service_.metrics_.OnRequestEnded(summary_);
   service_.OnEnded(shared_from_this());
 }

@@ -10,6 +10,7 @@ ScriptedServiceTest::ScriptedServiceTest(std::string_view format, int64_t client
     : format_(MakeTestChatFormat(*tokenizer_, format)),
       service_({.eos_tokens = {*tokenizer_->eos_id()}, .client_buffer_bytes_max = client_buffer_bytes_max}, *tokenizer_,
                format_, engine_, clock_, metrics_, work_) {
+  access_lines_->set_pattern("%v");
   engine_.SetSink(&service_);
 }
 
@@ -27,6 +28,11 @@ void ScriptedServiceTest::Says(std::string_view text, FinishReason finish) {
 void ScriptedServiceTest::AwaitNothingRuns() {
   engine_.AwaitLive(0);
   ASSERT_TRUE(service_.AwaitIdle(absl::Seconds(60)));
+}
+
+std::vector<std::string> ScriptedServiceTest::AwaitAccessLines(size_t count) {
+  while (access_lines_->last_formatted().size() < count) std::this_thread::yield();
+  return access_lines_->last_formatted();
 }
 
 void ScriptedServiceTest::AwaitNoWork() {

@@ -1,11 +1,17 @@
 #pragma once
 
+#include <spdlog/logger.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
+
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/fake_clock.h"
 #include "gtest/gtest.h"
+#include "server/metrics/access_log.h"
 #include "server/metrics/server_metrics.h"
 #include "server/session/generation_service.h"
 #include "server/session/service_config.h"
@@ -28,7 +34,8 @@ class ScriptedServiceTest : public testing::Test {
   // Each request gets this answer from now on.
   void Says(std::string_view text, FinishReason finish = FinishReason::kStop);
   void AwaitNothingRuns();
-  void AwaitNoWork();  // no prompt waits or is worked on
+  std::vector<std::string> AwaitAccessLines(size_t count);  // all so far
+  void AwaitNoWork();                                       // no prompt waits or is worked on
 
   std::unique_ptr<const Tokenizer> tokenizer_ = MakeTestTokenizer();
   ChatFormat format_;
@@ -36,6 +43,9 @@ class ScriptedServiceTest : public testing::Test {
   Script script_;
   FakeEngine engine_{FakeEngine::DefaultLimits(), [this](const Request&) { return script_; }};
   ServerMetrics metrics_{"model", engine_};
+  std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> access_lines_ =
+      std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(1024);
+  AccessLog access_log_{std::make_shared<spdlog::logger>("access", access_lines_), clock_};
   WorkPool work_{1, 64};
   GenerationService service_;
 };
