@@ -20,9 +20,21 @@ std::string FolderName(const std::string& folder) {
   return path.filename().empty() ? "model" : path.filename().string();
 }
 
-absl::StatusOr<ServerConfig> MakeServerConfig(const std::string& folder, const LocalServerOptions& options,
-                                              const Engine& engine) {
-  ServerConfig config;
+absl::Status ReadBodyMemory(const std::string& body_memory, HttpConfig& http) {
+  if (body_memory.empty()) return absl::OkStatus();
+  const absl::StatusOr<int64_t> bytes = ParseBytes(body_memory);
+  if (!bytes.ok() || *bytes < http.body_bytes_max) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--body-memory: got '%s', wanted a size such as 512MiB, at least the %d MiB of one body",
+                        body_memory, http.body_bytes_max >> 20));
+  }
+  http.bodies_bytes_max = *bytes;
+  return absl::OkStatus();
+}
+
+// What the checkpoint says of the server.
+void FillFromModel(const std::string& folder, const LocalServerOptions& options, const Engine& engine,
+                   ServerConfig& config) {
   const ModelConfig& model = engine.model();
   config.service.model_name = options.model_name.empty() ? FolderName(folder) : options.model_name;
   if (!options.model_name.empty()) config.service.model_aliases.push_back(FolderName(folder));
@@ -33,18 +45,6 @@ absl::StatusOr<ServerConfig> MakeServerConfig(const std::string& folder, const L
   config.service.default_temperature = model.default_temperature.value_or(config.service.default_temperature);
   config.service.default_top_p = model.default_top_p.value_or(config.service.default_top_p);
   config.http.system_fingerprint = absl::StrCat("tessera-", options.engine.precision, "-", options.engine.isa);
-  config.api_keys = options.api_keys;
-  config.access_log = options.access_log;
-  if (!options.body_memory.empty()) {
-    const absl::StatusOr<int64_t> bytes = ParseBytes(options.body_memory);
-    if (!bytes.ok() || *bytes < config.http.body_bytes_max) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("--body-memory: got '%s', wanted a size such as 512MiB, at least the %d MiB of one body",
-                          options.body_memory, config.http.body_bytes_max >> 20));
-    }
-    config.http.bodies_bytes_max = *bytes;
-  }
-  return config;
 }
 
 }  // namespace
@@ -52,9 +52,11 @@ absl::StatusOr<ServerConfig> MakeServerConfig(const std::string& folder, const L
 absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(const std::string& folder,
                                                                 const LocalServerOptions& options) {
   auto local = std::unique_ptr<LocalServer>(new LocalServer());
+  ServerConfig config{.api_keys = options.api_keys, .access_log = options.access_log};
+  TESSERA_RETURN_IF_ERROR(ReadBodyMemory(options.body_memory, config.http));  // before minutes are spent on loading
   TESSERA_ASSIGN_OR_RETURN(local->engine_, Engine::Start(folder, options.engine, local->clock_));
   Engine& engine = *local->engine_;
-  TESSERA_ASSIGN_OR_RETURN(const ServerConfig config, MakeServerConfig(folder, options, engine));
+  FillFromModel(folder, options, engine, config);
   TESSERA_ASSIGN_OR_RETURN(
       local->server_, Server::Create(config, engine.tokenizer(), engine.chat_format(), engine.port(), local->clock_));
   engine.SetSink(local->server_->token_sink());
