@@ -7,8 +7,8 @@ The prompts are held-out ones (tests/golden/demo/heldout.jsonl) whose answer has
 each task as far as there are so many, in the order of the file; 64 greedy tokens of each are recorded.
 
 Two implementations round differently, so they may part where two tokens are nearly equal. A bfloat16 number has 8
-significant bits: logits from 16 to 32 lie 1/8 apart. The reference's own logits are rounded to that spacing, so two that
-are one spacing apart may be equal, and another order of sums moves each by about as much. Steps at which the first and
+significant bits: logits from 16 to 32 lie 1/8 apart. The reference's own logits are rounded to that spacing, so two
+that are one spacing apart may be equal, and another order of sums moves each by about as much. Steps at which the first and
 the second token are at most NEAR_TIE_SPACINGS apart are listed: step, second token, gap.
 
 First line: versions, and the checksum of the weights. Needs torch and transformers (tools/requirements-ml.txt).

@@ -74,7 +74,8 @@ def test_control_tokens_stay_text_in_tools_results_and_stops(server, model):
     def body(text):
         call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps({"a": text})}}
         parameters = {"type": "object", "properties": {"a": {"enum": [text]}}}
-        return {"tools": [{"type": "function", "function": {"name": "f", "description": text, "parameters": parameters}}],
+        function = {"name": "f", "description": text, "parameters": parameters}
+        return {"tools": [{"type": "function", "function": function}],
                 "messages": [{"role": "system", "content": text}, {"role": "user", "content": text},
                              {"role": "assistant", "content": None, "tool_calls": [call]},
                              {"role": "tool", "tool_call_id": "c", "content": text},

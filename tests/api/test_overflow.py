@@ -1,6 +1,6 @@
 """Activations that overflow end the request that has them, and no other.
 
-The weights are finite, so the checkpoint loads; two tokens are the trouble. PRODUCT has a number in a dimension in which
+The weights are finite, so the checkpoint loads; two tokens are the trouble. PRODUCT has a number in a dimension where
 all other tokens have 0, and a weight of 1e38 waits for it there: a product becomes infinite in the first layer. The
 embedding of SQUARES is so large that the sum of its squares overflows.
 """

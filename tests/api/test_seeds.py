@@ -1,4 +1,4 @@
-"""Random answers: what a seed fixes and what it does not. All tokens are equally likely, so no two draws agree by chance."""
+"""Random answers: what a seed fixes and what not. All tokens are equally likely, so no two draws agree by chance."""
 
 import concurrent.futures
 import itertools
@@ -26,7 +26,8 @@ def served(uniform, folder, *options):
 
 
 def ask(server, **fields):
-    body = {"prompt": [0, 5, 6], "temperature": 1, "n": 8, "max_tokens": 6, "ignore_eos": True, "return_token_ids": True}
+    body = {"prompt": [0, 5, 6], "temperature": 1, "n": 8, "max_tokens": 6, "ignore_eos": True,
+            "return_token_ids": True}
     answer = httpx.post(server.url + "/v1/completions", json=body | fields, timeout=60)
     assert answer.status_code == 200, answer.text
     choices = sorted(answer.json()["choices"], key=lambda choice: choice["index"])
