@@ -28,7 +28,8 @@ BOS = "<｜begin▁of▁sentence｜>"
 
 @pytest.mark.parametrize("fields, num_bos", [
     ({"prompt": "one two"}, 1), ({"prompt": BOS + "one two"}, 1),
-    ({"prompt": "one two", "add_special_tokens": False}, 0), ({"prompt": "one two", "add_special_tokens": True}, 1), ({"prompt": [0, 5, 6]}, 1), ({"prompt": [5, 6]}, 0),
+    ({"prompt": "one two", "add_special_tokens": False}, 0), ({"prompt": "one two", "add_special_tokens": True}, 1),
+    ({"prompt": [0, 5, 6]}, 1), ({"prompt": [5, 6]}, 0),
     ({"messages": [{"role": "user", "content": "one"}]}, 1),
     ({"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two", "prefix": True}]}, 1),
 ])
