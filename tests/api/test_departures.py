@@ -110,18 +110,18 @@ def test_leaving_in_the_middle_of_a_long_prompt_or_in_the_queue_ends_the_work(sl
 def test_a_drained_server_finishes_its_streams_and_exits_with_0(tmp_path):
     server = Server(tmp_path, "--grace-seconds", "60")
     model = httpx.get(server.url + "/v1/models").json()["data"][0]["id"]
-    body = {"model": model, "messages": QUESTION, "stream": True, "max_tokens": 200, "ignore_eos": True}
+    # Long enough that it still streams when the signal has been seen, on any machine.
+    body = {"model": model, "messages": QUESTION, "stream": True, "max_tokens": 3000, "ignore_eos": True}
     with httpx.stream("POST", server.url + "/v1/chat/completions", json=body, timeout=60) as answer:
         lines = answer.iter_lines()
         next(lines)
         server.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 10
-        last, refused = "", False
+        while httpx.get(server.url + "/ready").status_code != 503:
+            assert time.monotonic() < deadline, "not ready at once"
+        last = ""
         for line in lines:
             last = line or last
-            if not refused and time.monotonic() < deadline:
-                refused = httpx.get(server.url + "/ready").status_code == 503
         assert last == "data: [DONE]"
-        assert refused, "not ready at once"
     assert server.process.wait(timeout=30) == 0
     server.log.close()
