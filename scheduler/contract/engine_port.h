@@ -9,6 +9,7 @@
 #include "base/ids.h"
 #include "scheduler/contract/finish_reason.h"
 #include "scheduler/contract/request.h"
+#include "scheduler/contract/step_plan.h"
 #include "scheduler/contract/token_batch.h"
 
 namespace tessera {
@@ -21,6 +22,7 @@ struct EngineLimits {
   int32_t num_ranks = 0;
   int32_t block_tokens = 0;
   int32_t num_blocks_per_rank = 0;
+  bool has_prefix_cache = false;  // prompts that begin alike share blocks of block_tokens on a rank
 };
 
 // Upper bounds of EngineStatus::num_steps_by_tokens: the buckets of vLLM's iteration_tokens_total histogram.
@@ -39,7 +41,13 @@ struct EngineStatus {
   int64_t num_preemptions = 0;
   int64_t num_prompt_tokens = 0;  // computed, recomputed ones not included
   int64_t num_generated_tokens = 0;
-  int64_t num_cached_prompt_tokens = 0;
+  int64_t num_cached_prompt_tokens = 0;     // found in the prefix cache when a request first started
+  int64_t num_prefix_cache_queries = 0;     // prompt tokens looked up in the prefix cache, at every start
+  int64_t num_prefix_cache_hits = 0;        // of those, tokens found
+  int64_t num_prefix_cache_collisions = 0;  // look-ups whose key was equal and whose tokens were not
+  int64_t num_drafts = 0;                   // sequences' drafts verified, of any length
+  int64_t num_draft_tokens = 0;             // in them
+  std::array<int64_t, kDraftTokensMax> num_accepted_by_position{};  // of those: [0] the first tokens of drafts …
   int64_t num_failed_numeric = 0;                         // requests ended because their logits were not finite
   int64_t num_waiting_tokens = 0;                         // prompt and generated tokens of the waiting requests
   int64_t num_refused = 0;                                // Submit calls that returned an error

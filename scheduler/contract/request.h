@@ -42,6 +42,7 @@ struct Request {
   int32_t min_tokens = 0;            // 0 … max_tokens; no stop token is sampled before
   std::vector<TokenId> stop_tokens;  // end-of-sequence tokens included, unless they are to be ignored
   int32_t priority = 0;              // lower runs earlier
+  uint64_t client = 0;               // names the API key or user among whom capacity is shared fairly; 0: none
   absl::Time deadline = absl::InfiniteFuture();
   absl::Time arrival = absl::InfinitePast();
 };

@@ -19,6 +19,7 @@ struct WorkerLimits {
   int32_t sequences_max = 0;       // sequences alive on one rank
   int32_t context_tokens_max = 0;  // tokens of one sequence
   int32_t vocab_size = 0;
+  int32_t draft_tokens_max = 0;  // that the MTP module guesses for a sequence in one step, ≤ kDraftTokensMax; 0: no MTP
 };
 
 // The scheduler's view of all ranks of a group. Used by one thread.
