@@ -134,7 +134,7 @@ void EngineLoop::TakeCommands() {
 void EngineLoop::Accept(Request request) {
   const RequestId id = request.id;
   auto open = std::make_unique<OpenRequest>();
-  open->precedence = {request.priority, request.arrival, id};
+  open->precedence = {.priority = request.priority, .arrival = request.arrival, .request = id};
   open->num_positions = static_cast<int64_t>(request.prompt.size()) + request.max_tokens - 1;
   open->num_queued_tokens = static_cast<int64_t>(request.prompt.size() + request.generated.size());
   // What was generated elsewhere came after the prompt's log probabilities.
@@ -239,6 +239,7 @@ absl::Status EngineLoop::Apply(SequenceResult& result) {
   request.num_prompt_logprobs_delivered += num_prompt_logprobs - num_repeated;
 
   current_.num_generated_tokens += static_cast<int64_t>(result.tokens.size());
+  planner_.Charge(request, static_cast<int64_t>(result.tokens.size()));
   request.request.generated.insert(request.request.generated.end(), result.tokens.begin(), result.tokens.end());
   RequestTokens brought{.request = request.request.id,
                         .tokens = std::move(result.tokens),

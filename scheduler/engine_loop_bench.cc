@@ -27,7 +27,7 @@ struct Group {
     for (int64_t id = 0; id < num_running; ++id) {
       requests.push_back(std::make_unique<OpenRequest>());
       OpenRequest& request = *requests.back();
-      request.precedence = {0, absl::UnixEpoch(), {id}};
+      request.precedence = {.request = {id}};
       request.request = RequestOf(id, 1 + static_cast<int32_t>(id % 64), kMaxTokens);
       request.num_positions = static_cast<int64_t>(request.request.prompt.size()) + kMaxTokens - 1;
       planner.AddWaiting(request);

@@ -6,7 +6,7 @@
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "scheduler/contract/request.h"
-#include "scheduler/queue/waiting_queue.h"
+#include "scheduler/queue/precedence.h"
 
 namespace tessera {
 

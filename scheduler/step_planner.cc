@@ -6,6 +6,13 @@
 #include "base/check.h"
 
 namespace tessera {
+namespace {
+
+WaitingRequest ToWaiting(const OpenRequest& request) {
+  return {request.precedence, request.request.client, static_cast<int64_t>(request.request.prompt.size())};
+}
+
+}  // namespace
 
 StepPlanner::StepPlanner(const RankPolicy& policy, int32_t num_ranks, Find find) : find_(std::move(find)) {
   for (int32_t i = 0; i < num_ranks; ++i) ranks_.emplace_back(policy);
@@ -13,13 +20,13 @@ StepPlanner::StepPlanner(const RankPolicy& policy, int32_t num_ranks, Find find)
 
 void StepPlanner::AddWaiting(OpenRequest& request) {
   request.state = OpenRequest::State::kWaiting;
-  waiting_.Add(request.precedence);
+  waiting_.Add(ToWaiting(request));
 }
 
 void StepPlanner::Remove(OpenRequest& request) {
   switch (request.state) {
     case OpenRequest::State::kWaiting:
-      waiting_.Remove(request.precedence);
+      waiting_.Remove(ToWaiting(request));
       break;
     case OpenRequest::State::kRunning:
       ranks_[static_cast<size_t>(request.rank)].Remove(request);
@@ -27,6 +34,10 @@ void StepPlanner::Remove(OpenRequest& request) {
     case OpenRequest::State::kPreempted:  // neither waits nor holds a block
       break;
   }
+}
+
+void StepPlanner::Charge(const OpenRequest& request, int64_t num_tokens) {
+  waiting_.Charge(request.precedence.priority, request.request.client, num_tokens);
 }
 
 std::optional<PlannedStep> StepPlanner::Plan(int64_t step, bool may_be_empty) {
@@ -52,10 +63,10 @@ std::optional<PlannedStep> StepPlanner::Plan(int64_t step, bool may_be_empty) {
 
 void StepPlanner::StartWaiting() {
   while (!waiting_.empty()) {
-    OpenRequest& request = find_(waiting_.Front().request);
+    OpenRequest& request = find_(waiting_.Front());
     RankPlanner* rank = LeastLoadedFor(request);
     if (rank == nullptr) return;
-    waiting_.Remove(request.precedence);
+    request.precedence = waiting_.StartFront();
     request.rank = static_cast<int32_t>(rank - ranks_.data());
     rank->Admit(request, TakeSequenceId());
     started_.push_back(&request);

@@ -20,9 +20,9 @@ struct PlannedStep {
   int64_t num_prompt_tokens = 0;  // of those, prompt tokens that run for the first time
 };
 
-// Plans the steps of a group: what runs goes on, then waiting requests start in order of precedence, each on the rank
-// that has least on hand. The first that no rank has room for holds back those behind it, so that a large request is
-// not overtaken for ever. Deterministic; not thread-safe.
+// Plans the steps of a group: what runs goes on, then waiting requests start in the order of the queue, each on the
+// rank that has least on hand. The first that no rank has room for holds back those behind it, so that a large request
+// is not overtaken for ever. Deterministic; not thread-safe.
 class StepPlanner {
  public:
   using Find = std::function<OpenRequest&(RequestId)>;  // an open request by its id
@@ -34,6 +34,9 @@ class StepPlanner {
 
   // The request, waiting or running, has ended.
   void Remove(OpenRequest& request);
+
+  // The request was given tokens: they count when its client's next request waits.
+  void Charge(const OpenRequest& request, int64_t num_tokens);
 
   // Nothing when no rank has a token to run; unless `may_be_empty` and workers are to forget ended sequences.
   std::optional<PlannedStep> Plan(int64_t step, bool may_be_empty);
