@@ -42,6 +42,47 @@ TEST(BlockAllocatorTest, ReusesTheBlockReleasedLongestAgoAndKeepsTheFirstOfATabl
   EXPECT_THAT(next, ElementsAre(3, 2, 1, 0));
 }
 
+TEST(BlockAllocatorTest, HandsOutKeptBlocksLastTheOneReleasedLongestAgoFirst) {
+  BlockAllocator allocator(4);
+  std::vector<BlockId> table, next;
+  ASSERT_TRUE(allocator.TryAllocate(3, table));
+  for (const BlockId block : {0, 1}) allocator.Keep(block, true);
+  allocator.Release(std::vector<BlockId>{1});
+  allocator.Release(std::vector<BlockId>{0, 2});
+  EXPECT_EQ(allocator.num_free(), 4);
+  ASSERT_TRUE(allocator.TryAllocate(4, next));
+  EXPECT_THAT(next, ElementsAre(3, 2, 1, 0));
+  allocator.Release(next);
+  next.clear();
+  ASSERT_TRUE(allocator.TryAllocate(4, next));
+  EXPECT_THAT(next, ElementsAre(0, 1, 2, 3)) << "a block that was handed out is not kept any more";
+}
+
+TEST(BlockAllocatorTest, SharesAKeptBlockAndFreesItWithItsLastReference) {
+  BlockAllocator allocator(2);
+  std::vector<BlockId> table;
+  ASSERT_TRUE(allocator.TryAllocate(1, table));
+  allocator.Keep(0, true);
+  allocator.AddReference(0);
+  allocator.Release(table);
+  EXPECT_EQ(allocator.num_used(), 1);
+  allocator.Release(table);
+  EXPECT_EQ(allocator.num_used(), 0);
+  allocator.AddReference(0);
+  EXPECT_EQ(allocator.num_used(), 1);
+  EXPECT_TRUE(allocator.IsReferenced(0));
+  allocator.Release(table);
+  allocator.Keep(0, false);
+  EXPECT_EQ(allocator.num_free(), 2);
+  std::vector<BlockId> both;
+  EXPECT_TRUE(allocator.TryAllocate(2, both));
+}
+
+TEST(BlockAllocatorDeathTest, AbortsOnAReferenceToABlockWhoseContentsAreGone) {
+  BlockAllocator allocator(2);
+  EXPECT_DEATH(allocator.AddReference(1), "is_kept_");
+}
+
 TEST(BlockAllocatorDeathTest, AbortsOnABlockReleasedTwice) {
   BlockAllocator allocator(2);
   std::vector<BlockId> table;
