@@ -42,6 +42,12 @@ bool FakeModel::IsFinite(const FakeContext& context) const {
   return at == options_.not_finite_at.end() || at->second != static_cast<int32_t>(context.generated.size());
 }
 
+TokenId FakeModel::Draft(const FakeContext& context) const {
+  const TokenId right = NextToken(context);
+  const auto draw = static_cast<double>(Mix(context.history_hash + 77) >> 11) * 0x1p-53;
+  return draw < options_.right_draft_share ? right : (right + 1) % options_.vocab_size;
+}
+
 PositionLogprobs FakeModel::Logprobs(TokenId token, int32_t num_top) const {
   PositionLogprobs logprobs{.token = {token, -1.F}};
   for (int32_t i = 0; i < std::min(num_top, options_.vocab_size); ++i) {

@@ -18,6 +18,7 @@ struct FakeModelOptions {
   std::map<std::vector<TokenId>, std::vector<TokenId>> script;
   // By prompt: with so many tokens generated, the logits are not finite.
   std::map<std::vector<TokenId>, int32_t> not_finite_at;
+  double right_draft_share = 0.7;  // of the drafts, 0 … 1
 };
 
 // What the model needs to know of a sequence.
@@ -39,6 +40,9 @@ class FakeModel {
 
   TokenId NextToken(const FakeContext& context) const;
   bool IsFinite(const FakeContext& context) const;
+
+  // What the MTP module guesses: often the next token, sometimes another.
+  TokenId Draft(const FakeContext& context) const;
 
   // The log probabilities at a position at which `token` stands; `num_top` as in SamplingParams::num_logprobs.
   PositionLogprobs Logprobs(TokenId token, int32_t num_top) const;

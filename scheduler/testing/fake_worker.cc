@@ -22,12 +22,16 @@ FakeModelOptions WithVocabulary(FakeModelOptions options, int32_t vocab_size) {
 FakeWorker::FakeWorker(FakeWorkerOptions options)
     : options_(std::move(options)), model_(WithVocabulary(options_.model, options_.limits.vocab_size)) {
   ranks_.resize(static_cast<size_t>(options_.limits.num_ranks));
-  for (Rank& rank : ranks_) rank.block_owners.resize(static_cast<size_t>(options_.limits.num_blocks));
+  const auto num_blocks = static_cast<size_t>(options_.limits.num_blocks);
+  for (Rank& rank : ranks_) {
+    rank.num_owners.resize(num_blocks);
+    if (options_.tracks_contents) rank.contents.resize(num_blocks * static_cast<size_t>(options_.limits.block_tokens));
+  }
 }
 
 size_t FakeWorker::num_blocks_owned(size_t rank) const {
-  const std::vector<SequenceId>& owners = ranks_[rank].block_owners;
-  return owners.size() - static_cast<size_t>(std::count(owners.begin(), owners.end(), SequenceId{}));
+  const std::vector<int32_t>& owners = ranks_[rank].num_owners;
+  return owners.size() - static_cast<size_t>(std::count(owners.begin(), owners.end(), 0));
 }
 
 void FakeWorker::Submit(std::vector<StepPlan> plans) {
@@ -40,12 +44,14 @@ void FakeWorker::Submit(std::vector<StepPlan> plans) {
     Rank& rank = ranks_[i];
     results[i].step = last_step_;
     rank.prefill_seen = false;
+    rank.draft_tokens = plans[i].draft_tokens;
     for (const SequenceId id : plans[i].freed) Free(rank, id);
     for (const AddedSequence& added : plans[i].added) Add(rank, added);
     for (const AppendedBlocks& appended : plans[i].blocks) AppendBlocks(rank, appended);
     TESSERA_CHECK(rank.sequences.size() <= static_cast<size_t>(options_.limits.sequences_max));
     results[i].sequences.reserve(plans[i].slices.size());
     for (const Slice& slice : plans[i].slices) RunSlice(rank, slice, results[i]);
+    if (options_.duration) results[i].duration = options_.duration(plans[i]);
   }
   under_way_.push_back(std::move(results));
   if (options_.records_plans) plans_.push_back(std::move(plans));
@@ -73,6 +79,8 @@ void FakeWorker::CheckStep(const std::vector<StepPlan>& plans) const {
     const int32_t num_tokens = std::accumulate(plan.slices.begin(), plan.slices.end(), 0,
                                                [](int32_t sum, const Slice& slice) { return sum + slice.num_tokens; });
     TESSERA_CHECK(num_tokens <= options_.limits.step_tokens_max);
+    TESSERA_CHECK(plan.draft_tokens >= 0 && plan.draft_tokens <= options_.limits.draft_tokens_max);
+    TESSERA_CHECK(plan.draft_tokens == plans[0].draft_tokens);
     for (const StepPlan& other : plans) {
       TESSERA_CHECK(other.tokens_per_rank.size() == plans.size());
       TESSERA_CHECK(other.tokens_per_rank[i] == num_tokens);
@@ -83,7 +91,7 @@ void FakeWorker::CheckStep(const std::vector<StepPlan>& plans) const {
 void FakeWorker::Free(Rank& rank, SequenceId id) {
   const auto sequence = rank.sequences.find(id);
   TESSERA_CHECK(sequence != rank.sequences.end());
-  for (const BlockId block : sequence->second.blocks) rank.block_owners[static_cast<size_t>(block)] = SequenceId{};
+  for (const BlockId block : sequence->second.blocks) --rank.num_owners[static_cast<size_t>(block)];
   rank.sequences.erase(sequence);
 }
 
@@ -91,13 +99,17 @@ void FakeWorker::Add(Rank& rank, const AddedSequence& added) {
   TESSERA_CHECK(added.sequence.value >= 0);
   TESSERA_CHECK(ids_seen_.emplace(added.sequence, true).second);
   TESSERA_CHECK(!added.prompt.empty());
-  TESSERA_CHECK(added.num_cached_tokens == 0);
+  TESSERA_CHECK(added.num_cached_tokens >= 0 && added.num_cached_tokens % options_.limits.block_tokens == 0);
+  TESSERA_CHECK(added.num_cached_tokens < static_cast<int64_t>(added.prompt.size()));
   TESSERA_CHECK(static_cast<int64_t>(added.generated.size()) < added.max_tokens);
   TESSERA_CHECK(static_cast<int64_t>(added.prompt.size()) + added.max_tokens <= options_.limits.context_tokens_max);
   Sequence sequence{.added = added};
   sequence.num_known = static_cast<int64_t>(added.prompt.size() + added.generated.size());
-  for (const TokenId token : added.prompt) sequence.history_hash = FakeModel::Extend(sequence.history_hash, token);
-  for (const TokenId token : added.generated) sequence.history_hash = FakeModel::Extend(sequence.history_hash, token);
+  sequence.num_run = added.num_cached_tokens;
+  for (int64_t i = 0; i < sequence.num_run; ++i) {
+    sequence.history_hash = FakeModel::Extend(sequence.history_hash, added.prompt[static_cast<size_t>(i)]);
+  }
+  num_cached_tokens_ += added.num_cached_tokens;
   rank.sequences.emplace(added.sequence, std::move(sequence));
 }
 
@@ -107,12 +119,58 @@ void FakeWorker::AppendBlocks(Rank& rank, const AppendedBlocks& appended) {
   TESSERA_CHECK(!appended.blocks.empty());
   TESSERA_CHECK(sequence->second.last_blocks_step < last_step_);
   sequence->second.last_blocks_step = last_step_;
+  std::vector<BlockId>& blocks = sequence->second.blocks;
+  const bool is_first = blocks.empty();
+  const auto num_cached = static_cast<size_t>(sequence->second.added.num_cached_tokens / options_.limits.block_tokens);
   for (const BlockId block : appended.blocks) {
     TESSERA_CHECK(block >= 0 && block < options_.limits.num_blocks);
-    SequenceId& owner = rank.block_owners[static_cast<size_t>(block)];
-    TESSERA_CHECK(owner == SequenceId{});
-    owner = appended.sequence;
-    sequence->second.blocks.push_back(block);
+    int32_t& num_owners = rank.num_owners[static_cast<size_t>(block)];
+    TESSERA_CHECK(num_owners == 0 || blocks.size() < num_cached);
+    ++num_owners;
+    blocks.push_back(block);
+  }
+  if (is_first) CheckCachedTokens(rank, sequence->second);
+}
+
+int64_t FakeWorker::NumPositions(const Sequence& sequence) const {
+  return static_cast<int64_t>(sequence.added.prompt.size()) + sequence.added.max_tokens - 1;
+}
+
+int64_t FakeWorker::NumSlots(const Sequence& sequence) const {
+  return static_cast<int64_t>(sequence.blocks.size()) * options_.limits.block_tokens;
+}
+
+FakeWorker::Content* FakeWorker::ContentAt(Rank& rank, const Sequence& sequence, int64_t position) {
+  if (rank.contents.empty()) return nullptr;
+  const auto block_tokens = static_cast<size_t>(options_.limits.block_tokens);
+  const auto index = static_cast<size_t>(position);
+  const auto block = static_cast<size_t>(sequence.blocks[index / block_tokens]);
+  return &rank.contents[block * block_tokens + index % block_tokens];
+}
+
+// Steps run in order, so what a sequence is told to find was computed by an earlier step.
+void FakeWorker::CheckCachedTokens(Rank& rank, const Sequence& sequence) {
+  TESSERA_CHECK(sequence.num_run <= NumSlots(sequence));
+  uint64_t history_hash = 0;
+  for (int64_t i = 0; i < sequence.num_run; ++i) {
+    history_hash = FakeModel::Extend(history_hash, sequence.added.prompt[static_cast<size_t>(i)]);
+    const Content* content = ContentAt(rank, sequence, i);
+    if (content == nullptr) return;
+    TESSERA_CHECK(content->history_hash == history_hash);
+    TESSERA_CHECK(content->is_followed);
+  }
+}
+
+void FakeWorker::CheckHistory(Rank& rank, const Sequence& sequence) {
+  uint64_t history_hash = 0;
+  const auto num_prompt = static_cast<int64_t>(sequence.added.prompt.size());
+  for (int64_t i = 0; i < sequence.num_run; ++i) {
+    const TokenId token = i < num_prompt ? sequence.added.prompt[static_cast<size_t>(i)]
+                                         : sequence.added.generated[static_cast<size_t>(i - num_prompt)];
+    history_hash = FakeModel::Extend(history_hash, token);
+    const Content* content = ContentAt(rank, sequence, i);
+    if (content == nullptr) return;
+    TESSERA_CHECK(content->history_hash == history_hash);
   }
 }
 
@@ -123,27 +181,79 @@ void FakeWorker::RunSlice(Rank& rank, const Slice& slice, StepResult& result) {
   TESSERA_CHECK(slice.num_tokens >= 1);
   TESSERA_CHECK(sequence.last_slice_step < last_step_);
   sequence.last_slice_step = last_step_;
-  num_tokens_run_ += slice.num_tokens;
   if (sequence.ended) {
+    num_tokens_run_ += slice.num_tokens;
     ++num_wasted_slices_;
     return;
   }
-  const bool is_prefill = sequence.num_run < sequence.num_known;
-  if (is_prefill) {
-    TESSERA_CHECK(sequence.num_run + slice.num_tokens <= sequence.num_known);
-    rank.prefill_seen = true;
-  } else {
-    TESSERA_CHECK(slice.num_tokens == 1);
-    TESSERA_CHECK(!rank.prefill_seen);
-  }
   SequenceResult brought{.sequence = slice.sequence};
-  AddPromptLogprobs(sequence, slice.num_tokens, brought);
-  sequence.num_run += slice.num_tokens;
-  TESSERA_CHECK(sequence.num_run <= static_cast<int64_t>(sequence.blocks.size()) * options_.limits.block_tokens);
+  if (sequence.num_run < sequence.num_known) {
+    RunPrefill(rank, sequence, slice, brought);
+  } else {
+    RunDecode(rank, sequence, slice, brought, result.drafts);
+  }
   TESSERA_CHECK(sequence.num_run < options_.limits.context_tokens_max);
-  if (sequence.num_run >= sequence.num_known) Sample(sequence, brought);
+  if (sequence.ended) CheckHistory(rank, sequence);
+  if (!sequence.ended && !brought.tokens.empty()) Draft(sequence, rank.draft_tokens);
   const bool is_listed = !brought.tokens.empty() || brought.finish.has_value() || !brought.prompt_logprobs.empty();
   if (is_listed) result.sequences.push_back(std::move(brought));
+}
+
+void FakeWorker::RunPrefill(Rank& rank, Sequence& sequence, const Slice& slice, SequenceResult& result) {
+  rank.prefill_seen = true;
+  TESSERA_CHECK(sequence.num_run + slice.num_tokens <= sequence.num_known);
+  TESSERA_CHECK(sequence.num_run + slice.num_tokens <= NumSlots(sequence));
+  AddPromptLogprobs(sequence, slice.num_tokens, result);
+  const auto num_prompt = static_cast<int64_t>(sequence.added.prompt.size());
+  for (int32_t i = 0; i < slice.num_tokens; ++i) {
+    const int64_t position = sequence.num_run;
+    RunRow(rank, sequence,
+           position < num_prompt ? sequence.added.prompt[static_cast<size_t>(position)]
+                                 : sequence.added.generated[static_cast<size_t>(position - num_prompt)]);
+  }
+  if (sequence.num_run == sequence.num_known) Sample(sequence, result);
+}
+
+void FakeWorker::RunDecode(Rank& rank, Sequence& sequence, const Slice& slice, SequenceResult& result,
+                           std::vector<DraftCounts>& counts) {
+  TESSERA_CHECK(!rank.prefill_seen);
+  TESSERA_CHECK(slice.num_tokens <= 1 + options_.limits.draft_tokens_max);
+  const int64_t num_positions = NumPositions(sequence);
+  TESSERA_CHECK(std::min(sequence.num_run + slice.num_tokens, num_positions) <= NumSlots(sequence));
+  const std::vector<TokenId> drafts = std::move(sequence.drafts);
+  const int64_t num_drafts = std::min({static_cast<int64_t>(drafts.size()), static_cast<int64_t>(slice.num_tokens - 1),
+                                       num_positions - sequence.num_run - 1});
+  const int64_t num_run = sequence.num_run;
+  counts.resize(std::max(counts.size(), static_cast<size_t>(num_drafts)));
+  for (int64_t i = 0; i < num_drafts; ++i) ++counts[static_cast<size_t>(i)].num_drafted;
+  for (int64_t i = 0; i <= num_drafts; ++i) {
+    RunRow(rank, sequence, sequence.added.generated.back());
+    const TokenId token = Sample(sequence, result);
+    if (i == num_drafts || result.tokens.empty() || token != drafts[static_cast<size_t>(i)]) break;
+    ++counts[static_cast<size_t>(i)].num_accepted;
+    if (sequence.ended) break;
+  }
+  for (int64_t position = sequence.num_run; position <= num_run + num_drafts; ++position) {  // rejected drafts
+    if (Content* content = ContentAt(rank, sequence, position)) *content = {};
+    ++num_tokens_run_;
+  }
+}
+
+void FakeWorker::RunRow(Rank& rank, Sequence& sequence, TokenId token) {
+  const int64_t position = sequence.num_run;
+  if (Content* content = ContentAt(rank, sequence, position)) {
+    if (position > 0) {
+      Content* previous = ContentAt(rank, sequence, position - 1);
+      TESSERA_CHECK(previous->history_hash == sequence.history_hash);
+      previous->is_followed = true;
+    }
+    *content = {.history_hash = FakeModel::Extend(sequence.history_hash, token)};
+  }
+  const auto block = static_cast<size_t>(position / options_.limits.block_tokens);
+  TESSERA_CHECK(rank.num_owners[static_cast<size_t>(sequence.blocks[block])] == 1);  // nobody else reads it
+  sequence.history_hash = FakeModel::Extend(sequence.history_hash, token);
+  ++sequence.num_run;
+  ++num_tokens_run_;
 }
 
 void FakeWorker::AddPromptLogprobs(const Sequence& sequence, int64_t num_tokens, SequenceResult& result) const {
@@ -157,19 +267,22 @@ void FakeWorker::AddPromptLogprobs(const Sequence& sequence, int64_t num_tokens,
   }
 }
 
-void FakeWorker::Sample(Sequence& sequence, SequenceResult& result) const {
+FakeContext FakeWorker::ContextOf(const Sequence& sequence) const {
+  const AddedSequence& added = sequence.added;
+  return {added.prompt, added.generated, sequence.history_hash, added.sampling, added.stop_tokens, added.min_tokens};
+}
+
+TokenId FakeWorker::Sample(Sequence& sequence, SequenceResult& result) const {
   AddedSequence& added = sequence.added;
-  const FakeContext context = {added.prompt,   added.generated,   sequence.history_hash,
-                               added.sampling, added.stop_tokens, added.min_tokens};
+  const FakeContext context = ContextOf(sequence);
   if (!model_.IsFinite(context)) {
     result.finish = FinishReason::kError;
     result.status = absl::InternalError("the logits are not finite");
     sequence.ended = true;
-    return;
+    return -1;
   }
   const TokenId token = model_.NextToken(context);
   added.generated.push_back(token);
-  sequence.history_hash = FakeModel::Extend(sequence.history_hash, token);
   result.tokens.push_back(token);
   if (added.sampling.num_logprobs >= 0) {
     result.logprobs.push_back(model_.Logprobs(token, added.sampling.num_logprobs));
@@ -180,6 +293,21 @@ void FakeWorker::Sample(Sequence& sequence, SequenceResult& result) const {
     result.finish = FinishReason::kLength;
   }
   sequence.ended = result.finish.has_value();
+  return token;
+}
+
+void FakeWorker::Draft(Sequence& sequence, int32_t num_drafts) const {
+  sequence.drafts.clear();
+  const size_t num_generated = sequence.added.generated.size();
+  const uint64_t history_hash = sequence.history_hash;
+  for (int32_t i = 0; i < num_drafts; ++i) {
+    sequence.history_hash = FakeModel::Extend(sequence.history_hash, sequence.added.generated.back());
+    const TokenId draft = model_.Draft(ContextOf(sequence));
+    sequence.drafts.push_back(draft);
+    sequence.added.generated.push_back(draft);
+  }
+  sequence.added.generated.resize(num_generated);
+  sequence.history_hash = history_hash;
 }
 
 }  // namespace tessera

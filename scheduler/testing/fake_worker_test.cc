@@ -117,7 +117,7 @@ TEST_F(FakeWorkerDeathTest, AbortsOnABlockOfALiveSequence) {
 }
 
 TEST_F(FakeWorkerDeathTest, AbortsOnTooFewBlocks) {
-  EXPECT_DEATH(worker_.Submit({PlanWith(1, Added(0), {0}, 5)}), "block_tokens");
+  EXPECT_DEATH(worker_.Submit({PlanWith(1, Added(0), {0}, 5)}), "NumSlots");
 }
 
 TEST_F(FakeWorkerDeathTest, AbortsOnASliceOfAFreedSequence) {

@@ -23,7 +23,10 @@ void RecordingSink::OnTokens(TokenBatch batch) {
     TESSERA_CHECK(!request.finish.has_value());
     TESSERA_CHECK(brought.status.ok() == (brought.finish != FinishReason::kError));
     request.request = brought.request;
-    if (request.tokens.empty() && !brought.tokens.empty()) request.started = brought.started;
+    if (request.tokens.empty() && !brought.tokens.empty()) {
+      request.started = brought.started;
+      request.num_cached_tokens = brought.num_cached_tokens;
+    }
     Append(request.tokens, brought.tokens);
     Append(request.logprobs, brought.logprobs);
     Append(request.prompt_logprobs, brought.prompt_logprobs);
