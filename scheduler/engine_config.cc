@@ -22,6 +22,7 @@ absl::Status CheckLimits(const WorkerLimits& limits) {
   TESSERA_RETURN_IF_ERROR(CheckRange("worker limits: step_tokens_max", limits.step_tokens_max, 1, kMax));
   TESSERA_RETURN_IF_ERROR(CheckRange("worker limits: sequences_max", limits.sequences_max, 1, kMax));
   TESSERA_RETURN_IF_ERROR(CheckRange("worker limits: context_tokens_max", limits.context_tokens_max, 2, kMax));
+  TESSERA_RETURN_IF_ERROR(CheckRange("worker limits: draft_tokens_max", limits.draft_tokens_max, 0, kDraftTokensMax));
   return CheckRange("worker limits: vocab_size", limits.vocab_size, 1, kMax);
 }
 
@@ -38,6 +39,8 @@ absl::Status Validate(const EngineConfig& config, const WorkerLimits& limits) {
       CheckRange("prefill_chunk_tokens_max", config.prefill_chunk_tokens_max, 0, limits.step_tokens_max));
   TESSERA_RETURN_IF_ERROR(CheckRange("running_max", config.running_max, 0, limits.sequences_max));
   TESSERA_RETURN_IF_ERROR(CheckRange("preemptions_max", config.preemptions_max, 0, INT32_MAX));
+  TESSERA_RETURN_IF_ERROR(CheckRange("draft_tokens", config.draft_tokens, -1, limits.draft_tokens_max));
+  TESSERA_RETURN_IF_ERROR(CheckRange("prefix_cache_key_bits", config.prefix_cache_key_bits, 1, 128));
   if (!(config.free_blocks_min_fraction >= 0 && config.free_blocks_min_fraction < 1)) {  // NaN fails too
     return absl::InvalidArgumentError(absl::StrFormat("free_blocks_min_fraction: got %g, wanted 0 or more, less than 1",
                                                       config.free_blocks_min_fraction));
@@ -56,11 +59,19 @@ RankPolicy ToRankPolicy(const EngineConfig& config, const WorkerLimits& limits) 
       .running_max = std::min(OrDefault(config.running_max, limits.sequences_max), step_tokens_max),
       .free_blocks_min = static_cast<int32_t>(std::ceil(config.free_blocks_min_fraction * limits.num_blocks)),
       .preemptions_max = config.preemptions_max,
+      .block_keys = config.has_prefix_cache ? std::optional<BlockKeyOptions>({.block_tokens = limits.block_tokens,
+                                                                              .salt = config.prefix_cache_salt,
+                                                                              .num_bits = config.prefix_cache_key_bits})
+                                            : std::nullopt,
   };
 }
 
 QueueLimits ToQueueLimits(const EngineConfig& config) {
   return {.num_requests_max = config.queue_requests_max, .num_tokens_max = config.queue_tokens_max};
+}
+
+int32_t ToDraftTokens(const EngineConfig& config, const WorkerLimits& limits) {
+  return config.draft_tokens < 0 ? limits.draft_tokens_max : config.draft_tokens;
 }
 
 absl::Status CheckFits(const Request& request, const WorkerLimits& limits) {

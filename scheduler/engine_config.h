@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/status.h"
+#include "scheduler/cache/block_key.h"
 #include "scheduler/contract/request.h"
 #include "scheduler/contract/worker_port.h"
 #include "scheduler/queue/inbox.h"
@@ -18,6 +20,11 @@ struct EngineConfig {
   int32_t running_max = 0;                      // sequences that run on one rank; 0: WorkerLimits::sequences_max
   double free_blocks_min_fraction = 0.01;       // of a rank's blocks: kept free when a sequence starts beside others
   int32_t preemptions_max = 3;                  // of one request; then it gets all its blocks before it runs again
+  int32_t draft_tokens = -1;       // guessed for a sequence in one step; −1: WorkerLimits::draft_tokens_max; 0: none
+  bool adapts_drafts = true;       // drafts only at batch sizes at which it was measured to pay
+  bool has_prefix_cache = true;    // prompts that begin alike share cache blocks
+  uint64_t prefix_cache_salt = 0;  // part of every key; a secret one keeps others from aiming at equal keys
+  int32_t prefix_cache_key_bits = 128;  // fewer only to test that equal keys of different texts do no harm
 };
 
 // Names the field, what it got and what it wanted.
@@ -32,9 +39,11 @@ struct RankPolicy {
   int32_t running_max = 0;  // ≤ step_tokens_max, so that every running sequence can decode in every step
   int32_t free_blocks_min = 0;
   int32_t preemptions_max = 0;
+  std::optional<BlockKeyOptions> block_keys;  // none: no prefix cache
 };
 RankPolicy ToRankPolicy(const EngineConfig& config, const WorkerLimits& limits);
 QueueLimits ToQueueLimits(const EngineConfig& config);
+int32_t ToDraftTokens(const EngineConfig& config, const WorkerLimits& limits);
 
 // Refuses with OutOfRange a request that can never fit: prompt + max_tokens beyond the context or beyond the cache
 // blocks of one rank. Nothing is clamped here: what max_tokens means when a client leaves it out is the server's to

@@ -19,7 +19,8 @@ constexpr WorkerLimits kLimits = {.num_ranks = 2,
                                   .step_tokens_max = 256,
                                   .sequences_max = 512,
                                   .context_tokens_max = 4096,
-                                  .vocab_size = 1000};
+                                  .vocab_size = 1000,
+                                  .draft_tokens_max = 2};
 
 TEST(EngineConfigTest, AcceptsTheDefaultsAndFillsThemFromTheWorker) {
   ASSERT_THAT(Validate(EngineConfig{}, kLimits), IsOk());
@@ -28,6 +29,11 @@ TEST(EngineConfigTest, AcceptsTheDefaultsAndFillsThemFromTheWorker) {
   EXPECT_EQ(policy.prefill_chunk_tokens_max, 256);
   EXPECT_EQ(policy.running_max, 256) << "not more than can decode in one step";
   EXPECT_EQ(policy.free_blocks_min, 1);
+  ASSERT_TRUE(policy.block_keys.has_value());
+  EXPECT_EQ(policy.block_keys->block_tokens, 64);
+  EXPECT_EQ(ToDraftTokens({}, kLimits), 2);
+  EXPECT_EQ(ToDraftTokens({.draft_tokens = 0}, kLimits), 0);
+  EXPECT_FALSE(ToRankPolicy({.has_prefix_cache = false}, kLimits).block_keys.has_value());
 }
 
 struct Refusal {
@@ -58,6 +64,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"FreeBlocksNaN",
                 [](auto& c, auto&) { c.free_blocks_min_fraction = std::numeric_limits<double>::quiet_NaN(); },
                 "fraction: got nan"},
+        Refusal{"Drafts", [](auto& c, auto& l) { c.draft_tokens = l.draft_tokens_max + 1; }, "draft_tokens: got 3"},
+        Refusal{"WorkersDrafts", [](auto&, auto& l) { l.draft_tokens_max = 5; },
+                "draft_tokens_max: got 5, wanted 0 to 4"},
+        Refusal{"KeyBits", [](auto& c, auto&) { c.prefix_cache_key_bits = 0; }, "prefix_cache_key_bits: got 0"},
         Refusal{"NoRank", [](auto&, auto& l) { l.num_ranks = 0; }, "num_ranks: got 0"},
         Refusal{"NoBlock", [](auto&, auto& l) { l.num_blocks = 0; }, "num_blocks: got 0"},
         Refusal{"NoContext", [](auto&, auto& l) { l.context_tokens_max = 1; }, "context_tokens_max: got 1, wanted 2"}),

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "scheduler/step_results.h"
 #include "scheduler/warm_up.h"
 
 namespace tessera {
@@ -18,18 +19,31 @@ absl::Status Check(const Request& request, const WorkerLimits& limits) {
   return CheckFits(request, limits);
 }
 
+EngineLimits ToEngineLimits(const EngineConfig& config, const WorkerLimits& limits) {
+  return {.context_tokens_max = limits.context_tokens_max,
+          .cache_tokens_per_rank = int64_t{limits.num_blocks} * limits.block_tokens,
+          .vocab_size = limits.vocab_size,
+          .num_ranks = limits.num_ranks,
+          .block_tokens = limits.block_tokens,
+          .num_blocks_per_rank = limits.num_blocks,
+          .has_prefix_cache = config.has_prefix_cache};
+}
+
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, const Clock& clock, WorkerPort& worker, TokenSink& sink)
-    : clock_(clock),
+    : limits_(ToEngineLimits(config, worker.limits())),
+      clock_(clock),
       worker_(worker),
       sink_(sink),
       inbox_(ToQueueLimits(config)),
       planner_(ToRankPolicy(config, worker.limits()), worker.limits().num_ranks,
-               [this](RequestId id) -> OpenRequest& { return Find(id); }) {
+               [this](RequestId id) -> OpenRequest& { return Find(id); }),
+      draft_tokens_(ToDraftTokens(config, worker.limits())) {
   TESSERA_CHECK_OK(Validate(config, worker.limits()));
-  current_.reason = "starting: no forward pass has run yet";
-  current_.num_blocks_total = int64_t{worker.limits().num_ranks} * worker.limits().num_blocks;
+  if (config.adapts_drafts) speculation_.emplace(SpeculationConfig{.draft_tokens_max = draft_tokens_});
+  status_.current().reason = "starting: no forward pass has run yet";
+  status_.current().num_blocks_total = int64_t{worker.limits().num_ranks} * worker.limits().num_blocks;
   Publish();
 }
 
@@ -37,36 +51,14 @@ absl::Status EngineLoop::Submit(Request request) {
   if (request.arrival == absl::InfinitePast()) request.arrival = clock_.Now();
   absl::Status status = Check(request, worker_.limits());
   if (status.ok()) status = inbox_.Submit(std::move(request));
-  if (!status.ok()) {
-    const MutexLock lock(mutex_);
-    ++num_refused_;
-  }
+  if (!status.ok()) status_.CountRefused();
   return status;
 }
 
 void EngineLoop::Cancel(RequestId id) { inbox_.Cancel(id); }
 
-EngineLimits EngineLoop::limits() const {
-  const WorkerLimits& limits = worker_.limits();
-  return {.context_tokens_max = limits.context_tokens_max,
-          .cache_tokens_per_rank = int64_t{limits.num_blocks} * limits.block_tokens,
-          .vocab_size = limits.vocab_size,
-          .num_ranks = limits.num_ranks,
-          .block_tokens = limits.block_tokens,
-          .num_blocks_per_rank = limits.num_blocks};
-}
-
 EngineStatus EngineLoop::Status() const {
-  EngineStatus status;
-  {
-    const MutexLock lock(mutex_);
-    status = status_;
-    status.num_refused = num_refused_;
-    if (draining_ && status.ready) {
-      status.ready = false;
-      status.reason = "draining";
-    }
-  }
+  EngineStatus status = status_.Read();
   status.num_waiting = inbox_.num_waiting();
   status.num_waiting_tokens = inbox_.num_waiting_tokens();
   return status;
@@ -74,8 +66,7 @@ EngineStatus EngineLoop::Status() const {
 
 void EngineLoop::Drain() {
   inbox_.Close(absl::UnavailableError("draining: no new requests are taken"));
-  const MutexLock lock(mutex_);
-  draining_ = true;
+  status_.SetDraining();
 }
 
 void EngineLoop::Stop() { inbox_.Stop(); }
@@ -87,10 +78,11 @@ absl::Status EngineLoop::WarmUp() {
   const absl::Status status = WarmUpWorkers(worker_, next_step_, first_sequence);
   next_step_ += kWarmUpSteps;
   if (status.ok()) {
-    current_.ready = true;
-    current_.reason.clear();
-    current_.num_steps += kWarmUpSteps;
-    current_.last_progress = clock_.Now();
+    EngineStatus& current = status_.current();
+    current.ready = true;
+    current.reason.clear();
+    current.num_steps += kWarmUpSteps;
+    current.last_progress = clock_.Now();
   } else {
     Break(status);
   }
@@ -107,8 +99,8 @@ void EngineLoop::Run() {
   TakeCommands();
   EndAll(absl::UnavailableError("the engine was stopped"));
   if (broken_.ok() && SubmitStep()) ReceiveStep();  // and no sequence
-  current_.ready = false;
-  if (broken_.ok()) current_.reason = "stopped";
+  status_.current().ready = false;
+  if (broken_.ok()) status_.current().reason = "stopped";
   Publish();
 }
 
@@ -156,7 +148,8 @@ void EngineLoop::EndLateRequests() {
 
 bool EngineLoop::SubmitStep() {
   // Workers are told to forget ended sequences with the next tokens, or in a step of their own when all is quiet.
-  std::optional<PlannedStep> planned = planner_.Plan(next_step_, /*may_be_empty=*/under_way_.empty());
+  const int32_t draft_tokens = speculation_ ? speculation_->DraftTokens(planner_.num_running()) : draft_tokens_;
+  std::optional<PlannedStep> planned = planner_.Plan(next_step_, draft_tokens, /*may_be_empty=*/under_way_.empty());
   if (!planned.has_value()) {
     TESSERA_CHECK(open_.empty() || !under_way_.empty());  // otherwise it would wait for ever
     return false;
@@ -170,13 +163,13 @@ bool EngineLoop::SubmitStep() {
   }
   for (OpenRequest* request : planner_.preempted()) {
     preempted_.push_back(request);
-    ++current_.num_preemptions;
+    ++status_.current().num_preemptions;
     request->num_queued_tokens =
         static_cast<int64_t>(request->request.prompt.size() + request->request.generated.size());
     ++change_.num_requests;
     change_.num_tokens += request->num_queued_tokens;
   }
-  under_way_.push_back({next_step_, planned->num_tokens, planned->num_prompt_tokens});
+  under_way_.push_back({next_step_, planned->draft_tokens, planned->counts});
   ++next_step_;
   worker_.Submit(std::move(planned->plans));
   return true;
@@ -185,86 +178,49 @@ bool EngineLoop::SubmitStep() {
 void EngineLoop::ReceiveStep() {
   absl::StatusOr<std::vector<StepResult>> results = worker_.Receive();
   absl::Status status = results.status();
-  if (status.ok()) status = CheckResults(*results);
+  if (status.ok()) status = CheckResults(*results, under_way_.front().step, limits_.num_ranks);
   if (!status.ok()) return Break(status);
   const StepUnderWay step = under_way_.front();
   under_way_.pop_front();
-  CountStep(step);
+  status_.CountStep(step.counts, clock_.Now());
+  Measure(step, *results);
   for (StepResult& rank : *results) {
+    status_.CountDrafts(rank);
     for (SequenceResult& result : rank.sequences) {
-      if (status = Apply(result); !status.ok()) return Break(status);
+      if (status = Apply(result, step.step); !status.ok()) return Break(status);
     }
   }
   RequeuePreempted(step.step);
 }
 
-absl::Status EngineLoop::CheckResults(const std::vector<StepResult>& results) const {
-  if (results.size() != static_cast<size_t>(worker_.limits().num_ranks)) {
-    return absl::InternalError(absl::StrFormat("step %d: got results of %d ranks, wanted %d", under_way_.front().step,
-                                               results.size(), worker_.limits().num_ranks));
+void EngineLoop::Measure(const StepUnderWay& step, const std::vector<StepResult>& results) {
+  if (!speculation_) return;
+  StepSample sample{.draft_tokens = step.draft_tokens, .num_prefill_tokens = step.counts.num_prefill_tokens};
+  for (const StepResult& rank : results) {
+    for (const SequenceResult& result : rank.sequences) {
+      sample.num_decoding += result.tokens.empty() ? 0 : 1;
+      sample.num_tokens += static_cast<int64_t>(result.tokens.size());
+    }
+    sample.duration = std::max(sample.duration, rank.duration);
   }
-  for (size_t rank = 0; rank < results.size(); ++rank) {
-    if (results[rank].step == under_way_.front().step) continue;
-    return absl::InternalError(absl::StrFormat("rank %d: got the result of step %d, wanted that of step %d", rank,
-                                               results[rank].step, under_way_.front().step));
-  }
-  return absl::OkStatus();
+  speculation_->OnStep(sample);
 }
 
-void EngineLoop::CountStep(const StepUnderWay& step) {
-  current_.ready = true;
-  current_.reason.clear();
-  current_.last_progress = clock_.Now();
-  ++current_.num_steps;
-  current_.num_prompt_tokens += step.num_prompt_tokens;
-  current_.num_step_tokens += step.num_tokens;
-  if (step.num_tokens == 0) return;
-  const auto bound = std::lower_bound(kStepTokensBounds.begin(), kStepTokensBounds.end(), step.num_tokens);
-  ++current_.num_steps_by_tokens[static_cast<size_t>(bound - kStepTokensBounds.begin())];
-}
-
-absl::Status EngineLoop::Apply(SequenceResult& result) {
+absl::Status EngineLoop::Apply(SequenceResult& result, int64_t step) {
   const auto entry = sequences_.find(result.sequence);
   if (entry == sequences_.end()) return absl::OkStatus();  // cancelled or late: what it still brought is dropped
   OpenRequest& request = *entry->second;
-  TESSERA_RETURN_IF_ERROR(CheckTokens(request, result));
-
-  // A run after preemption may repeat log probabilities of the prompt that were delivered before.
-  const auto num_prompt_logprobs = static_cast<int64_t>(result.prompt_logprobs.size());
-  const int64_t num_repeated = std::clamp<int64_t>(
-      request.num_prompt_logprobs_delivered - request.num_prompt_logprobs_seen, 0, num_prompt_logprobs);
-  result.prompt_logprobs.erase(result.prompt_logprobs.begin(),
-                               result.prompt_logprobs.begin() + static_cast<std::ptrdiff_t>(num_repeated));
-  request.num_prompt_logprobs_seen += num_prompt_logprobs;
-  request.num_prompt_logprobs_delivered += num_prompt_logprobs - num_repeated;
-
-  current_.num_generated_tokens += static_cast<int64_t>(result.tokens.size());
-  planner_.Charge(request, static_cast<int64_t>(result.tokens.size()));
-  request.request.generated.insert(request.request.generated.end(), result.tokens.begin(), result.tokens.end());
-  RequestTokens brought{.request = request.request.id,
-                        .tokens = std::move(result.tokens),
-                        .logprobs = std::move(result.logprobs),
-                        .prompt_logprobs = std::move(result.prompt_logprobs),
-                        .started = request.started};
+  TESSERA_ASSIGN_OR_RETURN(RequestTokens brought, TakeResult(request, result, step));
+  status_.current().num_generated_tokens += static_cast<int64_t>(brought.tokens.size());
+  planner_.Charge(request, static_cast<int64_t>(brought.tokens.size()));
   if (result.finish.has_value()) {
-    if (result.finish == FinishReason::kError) ++current_.num_failed_numeric;
+    if (result.finish == FinishReason::kError) {
+      ++status_.current().num_failed_numeric;
+      planner_.Distrust(request);
+    }
     End(request, *result.finish, std::move(result.status), std::move(brought));
   } else if (!brought.tokens.empty() || !brought.prompt_logprobs.empty()) {
     batch_.requests.push_back(std::move(brought));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status EngineLoop::CheckTokens(const OpenRequest& request, const SequenceResult& result) const {
-  const size_t num_generated = request.request.generated.size() + result.tokens.size();
-  const auto max_tokens = static_cast<size_t>(request.request.max_tokens);
-  if (num_generated > max_tokens || (num_generated == max_tokens && !result.finish.has_value())) {
-    return absl::InternalError(absl::StrFormat("rank %d: sequence %d has %d tokens of at most %d and has not ended",
-                                               request.rank, result.sequence.value, num_generated, max_tokens));
-  }
-  if ((result.finish == FinishReason::kError) == result.status.ok()) {
-    return absl::InternalError(absl::StrFormat("rank %d: sequence %d: finish and status '%s' disagree", request.rank,
-                                               result.sequence.value, result.status.ToString()));
   }
   return absl::OkStatus();
 }
@@ -285,7 +241,7 @@ void EngineLoop::End(OpenRequest& request, FinishReason reason, absl::Status sta
   last.finish = reason;
   last.status = std::move(status);
   batch_.requests.push_back(std::move(last));
-  ++current_.num_finished[static_cast<size_t>(reason)];
+  ++status_.current().num_finished[static_cast<size_t>(reason)];
 
   if (request.state != OpenRequest::State::kRunning) {
     --change_.num_requests;
@@ -309,23 +265,20 @@ void EngineLoop::EndAll(const absl::Status& status) {
 void EngineLoop::Break(const absl::Status& status) {
   broken_ = absl::UnavailableError(absl::StrFormat("the worker group is broken: %s", status.ToString()));
   inbox_.Close(broken_);
-  current_.ready = false;
-  current_.reason = std::string(broken_.message());
+  status_.current().ready = false;
+  status_.current().reason = std::string(broken_.message());
   under_way_.clear();
   EndAll(broken_);
 }
 
 void EngineLoop::Publish() {
-  current_.num_running = planner_.num_running();
-  current_.num_blocks_used = planner_.num_blocks_used();
+  status_.current().num_running = planner_.num_running();
+  status_.current().num_blocks_used = planner_.num_blocks_used();
   inbox_.Apply(change_);
   change_.num_requests = 0;
   change_.num_tokens = 0;
   change_.ended.clear();
-  {
-    const MutexLock lock(mutex_);
-    status_ = current_;
-  }
+  status_.Publish();
   // Last, so that whoever sees a request's end sees a status without it.
   if (!batch_.requests.empty()) sink_.OnTokens(std::exchange(batch_, {}));
 }

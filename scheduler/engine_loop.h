@@ -3,18 +3,19 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "base/clock.h"
-#include "base/mutex.h"
 #include "scheduler/contract/engine_port.h"
 #include "scheduler/contract/worker_port.h"
 #include "scheduler/engine_config.h"
 #include "scheduler/open_request.h"
+#include "scheduler/policy/speculation_policy.h"
 #include "scheduler/queue/deadline_queue.h"
 #include "scheduler/queue/inbox.h"
+#include "scheduler/status_board.h"
 #include "scheduler/step_planner.h"
 
 namespace tessera {
@@ -32,7 +33,7 @@ class EngineLoop final : public EnginePort {
 
   absl::Status Submit(Request request) override;
   void Cancel(RequestId id) override;
-  EngineLimits limits() const override;
+  EngineLimits limits() const override { return limits_; }
   EngineStatus Status() const override;
   void Drain() override;
 
@@ -53,8 +54,8 @@ class EngineLoop final : public EnginePort {
  private:
   struct StepUnderWay {
     int64_t step = 0;
-    int64_t num_tokens = 0;
-    int64_t num_prompt_tokens = 0;
+    int32_t draft_tokens = 0;
+    StepCounts counts;
   };
 
   void TakeCommands();
@@ -62,10 +63,8 @@ class EngineLoop final : public EnginePort {
   void EndLateRequests();
   bool SubmitStep();
   void ReceiveStep();
-  absl::Status CheckResults(const std::vector<StepResult>& results) const;
-  void CountStep(const StepUnderWay& step);
-  absl::Status Apply(SequenceResult& result);
-  absl::Status CheckTokens(const OpenRequest& request, const SequenceResult& result) const;
+  absl::Status Apply(SequenceResult& result, int64_t step);
+  void Measure(const StepUnderWay& step, const std::vector<StepResult>& results);
   void RequeuePreempted(int64_t received_step);
   void End(OpenRequest& request, FinishReason reason, absl::Status status, RequestTokens last = {});
   void EndAll(const absl::Status& status);
@@ -73,6 +72,7 @@ class EngineLoop final : public EnginePort {
   void Publish();
   OpenRequest& Find(RequestId id);
 
+  const EngineLimits limits_;
   const Clock& clock_;
   WorkerPort& worker_;
   TokenSink& sink_;
@@ -84,18 +84,16 @@ class EngineLoop final : public EnginePort {
   std::vector<OpenRequest*> preempted_;                      // results of their last slices still to come
   DeadlineQueue deadlines_;
   StepPlanner planner_;
-  std::deque<StepUnderWay> under_way_;  // oldest first; at most two
+  const int32_t draft_tokens_;
+  std::optional<SpeculationPolicy> speculation_;  // none: always draft_tokens_
+  std::deque<StepUnderWay> under_way_;            // oldest first; at most two
   int64_t next_step_ = 1;
-  absl::Status broken_;   // OK while the group works
-  Commands commands_;     // kept for its storage
-  TokenBatch batch_;      // of the current call of RunOneStep
-  QueueChange change_;    // likewise
-  EngineStatus current_;  // becomes status_ when published
+  absl::Status broken_;  // OK while the group works
+  Commands commands_;    // kept for its storage
+  TokenBatch batch_;     // of the current call of RunOneStep
+  QueueChange change_;   // likewise
 
-  mutable Mutex mutex_;
-  EngineStatus status_ ABSL_GUARDED_BY(mutex_);
-  int64_t num_refused_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  StatusBoard status_;
 };
 
 }  // namespace tessera

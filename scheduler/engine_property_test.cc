@@ -32,7 +32,9 @@ class Trace {
                       .sequences_max = Int(2, 12),
                       .context_tokens_max = 200,
                       .vocab_size = 1000};
+    options.limits.draft_tokens_max = OneIn(3) ? 0 : Int(1, 4);
     options.model.stop_period = OneIn(2) ? 30 : 0;
+    options.model.right_draft_share = 0.1 * Int(0, 10);
     return options;
   }
 
@@ -41,11 +43,16 @@ class Trace {
             .prefill_chunk_tokens_max = OneIn(2) ? 0 : Int(1, limits.step_tokens_max),
             .running_max = OneIn(2) ? 0 : Int(1, limits.sequences_max),
             .free_blocks_min_fraction = OneIn(2) ? 0.01 : 0.2,
-            .preemptions_max = Int(0, 4)};
+            .preemptions_max = Int(0, 4),
+            .draft_tokens = OneIn(2) ? -1 : Int(0, limits.draft_tokens_max),
+            .adapts_drafts = OneIn(2),
+            .has_prefix_cache = !OneIn(4),
+            .prefix_cache_key_bits = OneIn(3) ? 4 : 128};
   }
 
   Request NextRequest(absl::Time now) {
-    Request request = RequestOf(next_id_++, Int(1, 25), Int(1, 40));
+    Request request = RequestOf(Int(0, 2), Int(1, 25), Int(1, 40));  // one of three beginnings
+    request.id = {next_id_++};
     request.prompt.push_back(static_cast<TokenId>(request.id.value));  // no two are equal
     request.priority = Int(0, 2);
     request.sampling.seed = random_();
@@ -104,7 +111,7 @@ class EnginePropertyTest : public testing::TestWithParam<int> {};
 
 TEST_P(EnginePropertyTest, LosesNothingDoublesNothingAndEndsEverythingOnce) {
   constexpr int kTracesPerTest = 40;
-  int64_t num_preemptions = 0;
+  int64_t num_preemptions = 0, num_accepted = 0, num_cached = 0, num_collisions = 0;
   for (int i = 0; i < kTracesPerTest; ++i) {
     const auto seed = static_cast<uint64_t>(GetParam() * kTracesPerTest + i);
     SCOPED_TRACE(testing::Message() << "seed " << seed);
@@ -136,9 +143,15 @@ TEST_P(EnginePropertyTest, LosesNothingDoublesNothingAndEndsEverythingOnce) {
     EXPECT_EQ(engine.loop.Status().num_running + engine.loop.Status().num_waiting, 0);
     EXPECT_EQ(engine.loop.Status().num_blocks_used, 0);
     num_preemptions += engine.loop.Status().num_preemptions;
+    num_accepted += engine.loop.Status().num_accepted_by_position[0];
+    num_cached += engine.loop.Status().num_prefix_cache_hits;
+    num_collisions += engine.loop.Status().num_prefix_cache_collisions;
     if (testing::Test::HasFailure()) return;
   }
   EXPECT_GT(num_preemptions, 0) << "the traces put no pressure on the cache";
+  EXPECT_GT(num_accepted, 0);
+  EXPECT_GT(num_cached, 0);
+  EXPECT_GT(num_collisions, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, EnginePropertyTest, testing::Range(0, 10));
