@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -104,6 +105,9 @@ void AddEngineFlags(CLI::App& app, EngineOptions& options) {
       ->group(group);
   app.add_option("--max-queue", options.queue_requests_max, "Requests that may wait; more are refused (default: 4096)")
       ->group(group);
+  app.add_flag("--no-prefix-cache", options.no_prefix_cache,
+               "Compute every prompt from its beginning instead of sharing what earlier ones left in the cache")
+      ->group(group);
   app.add_flag("--mtp", options.mtp, "Load the multi-token prediction module too (speculation does not use it yet)")
       ->group(group);
   app.add_flag("--poison-cache", options.poison_cache,
@@ -186,7 +190,10 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const std::string& folder,
                config.num_hidden_layers, config.n_routed_experts, ChatFormatName(engine->chat_format_->kind()));
 
   TESSERA_ASSIGN_OR_RETURN(engine->worker_, LoadWorkerGroup(*engine->checkpoint_, options, num_ids, clock));
-  const EngineConfig engine_config{.queue_requests_max = options.queue_requests_max};
+  std::random_device random;  // a salt that nobody outside knows
+  const EngineConfig engine_config{.queue_requests_max = options.queue_requests_max,
+                                   .has_prefix_cache = !options.no_prefix_cache,
+                                   .prefix_cache_salt = uint64_t{random()} << 32 | random()};
   TESSERA_RETURN_IF_ERROR(Validate(engine_config, engine->worker_->limits()));
   engine->loop_ = std::make_unique<EngineLoop>(engine_config, clock, *engine->worker_, engine->relay_);
   TESSERA_RETURN_IF_ERROR(engine->loop_->WarmUp());

@@ -32,6 +32,7 @@ struct EngineOptions {
   int32_t step_tokens_max = 2048;
   int32_t sequences_max = 256;
   int32_t queue_requests_max = 4096;
+  bool no_prefix_cache = false;
   bool mtp = false;
   bool poison_cache = false;
   std::string chat_format;
