@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-// The exchanges of a group whose ranks are threads of this process, by rank. They share a barrier and read each other's
-// buffers directly. A rank that does not come to a meeting within `timeout` breaks the group.
+// The exchanges of a group whose ranks are threads of this process, by rank: linked as processes of one host are, with
+// memory of this process. A call that takes longer than `timeout` breaks the group. Requires: Validate(config) is Ok.
 std::vector<std::unique_ptr<ExpertExchange>> MakeInProcessExchanges(const ExchangeConfig& config,
                                                                     absl::Duration timeout);
 
