@@ -27,6 +27,8 @@ class Decoder {
 
   static int64_t WorkspaceBytes(const ModelConfig& config, int32_t step_tokens_max);
 
+  ExpertLoad& expert_load() { return feed_forward_.expert_load(); }
+
  private:
   absl::Status Norm(Tensor<const float, 2> hidden, const std::vector<float>& weight);
 

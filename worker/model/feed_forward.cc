@@ -14,6 +14,8 @@ FeedForward::FeedForward(const ModelConfig& config, Precision precision, int32_t
   TESSERA_CHECK(exchange != nullptr);
   const auto tokens = static_cast<size_t>(step_tokens_max);
   const auto slots = tokens * static_cast<size_t>(config.router.num_experts_per_tok);
+  // The MTP module's layer comes after the last of the main model.
+  expert_load_ = ExpertLoad(config.num_hidden_layers + 1, config.n_routed_experts);
   router_logits_.resize(tokens * static_cast<size_t>(config.n_routed_experts));
   experts_.resize(slots);
   expert_weights_.resize(slots);
@@ -39,8 +41,9 @@ absl::Status FeedForward::RunMoe(const MoeWeights& weights, Tensor<const float, 
   const int64_t num_tokens = input.dim(0);
   const int64_t per_token = config_.router.num_experts_per_tok;
   if (num_tokens > 0) TESSERA_RETURN_IF_ERROR(Route(weights, input, backend));
+  expert_load_.Add(weights.layer, std::span(experts_).first(static_cast<size_t>(num_tokens * per_token)));
   TESSERA_ASSIGN_OR_RETURN(const ReceivedTokens received,
-                           exchange_->Dispatch(input, {experts_.data(), {num_tokens, per_token}}));
+                           exchange_->Dispatch(input, {experts_.data(), {num_tokens, per_token}}, weights.expert_map));
   if (!received.pair_token.empty()) {
     TESSERA_RETURN_IF_ERROR(backend.MoeExperts({.input = received.input,
                                                 .pair_token = received.pair_token,

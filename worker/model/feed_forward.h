@@ -8,6 +8,7 @@
 #include "worker/checkpoint/model_config.h"
 #include "worker/exchange/expert_exchange.h"
 #include "worker/model/weights.h"
+#include "worker/placement/expert_load.h"
 
 namespace tessera {
 
@@ -22,6 +23,9 @@ class FeedForward {
   absl::Status Run(const LayerWeights& weights, Tensor<const float, 2> input, Backend& backend,
                    Tensor<float, 2> output);
 
+  // Tokens of this rank by layer (as the checkpoint numbers them) and routed expert, since the last Clear.
+  ExpertLoad& expert_load() { return expert_load_; }
+
   static int64_t WorkspaceBytes(const ModelConfig& config, int32_t step_tokens_max);
 
  private:
@@ -32,6 +36,7 @@ class FeedForward {
   const ModelConfig& config_;
   const DType contribution_type_;  // in which an expert's output travels to its token
   ExpertExchange* const exchange_;
+  ExpertLoad expert_load_;
   std::vector<float> router_logits_;   // [T, E]
   std::vector<int32_t> experts_;       // [T, num_experts_per_tok]
   std::vector<float> expert_weights_;  // [T, num_experts_per_tok]

@@ -20,7 +20,7 @@ struct WeightCounts {
   int64_t routers = 0;      // F32
 };
 
-void AddLayer(const ModelConfig& config, int32_t num_ranks, bool moe, WeightCounts& counts) {
+void AddLayer(const ModelConfig& config, int32_t slots_per_rank, bool moe, WeightCounts& counts) {
   const int64_t hidden = config.hidden_size;
   const int64_t heads = config.num_attention_heads;
   const int64_t query = heads * config.qk_head_dim();
@@ -33,20 +33,22 @@ void AddLayer(const ModelConfig& config, int32_t num_ranks, bool moe, WeightCoun
     counts.projections += 3 * hidden * config.intermediate_size;
     return;
   }
-  const int64_t networks = config.n_routed_experts / num_ranks + config.n_shared_experts;
+  const int64_t networks = slots_per_rank + config.n_shared_experts;
   counts.projections += networks * 3 * hidden * config.moe_intermediate_size;
   counts.routers += config.n_routed_experts * hidden;
 }
 
 int64_t WeightBytes(const ModelConfig& config, const MemoryRequest& request) {
   WeightCounts counts;
+  const int32_t slots_per_rank =
+      (request.num_slots > 0 ? request.num_slots : config.n_routed_experts) / request.num_ranks;
   for (int32_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    AddLayer(config, request.num_ranks, config.IsMoeLayer(layer), counts);
+    AddLayer(config, slots_per_rank, config.IsMoeLayer(layer), counts);
   }
   const int64_t table = int64_t{config.vocab_size} * config.hidden_size;
   counts.others += 2 * table;
   if (request.mtp) {
-    AddLayer(config, request.num_ranks, config.n_routed_experts > 0, counts);
+    AddLayer(config, slots_per_rank, config.n_routed_experts > 0, counts);
     counts.others += 2 * int64_t{config.hidden_size} * config.hidden_size;
   }
   const int64_t width = request.precision == Precision::kF32 ? 4 : 2;
@@ -63,7 +65,8 @@ int64_t WorkspaceBytes(const ModelConfig& config, const MemoryRequest& request) 
                                   .n_routed_experts = config.n_routed_experts,
                                   .num_experts_per_tok = config.router.num_experts_per_tok,
                                   .hidden_size = config.hidden_size,
-                                  .step_tokens_max = request.step_tokens_max};
+                                  .step_tokens_max = request.step_tokens_max,
+                                  .num_slots = request.num_slots};
     bytes += request.num_ranks == 1 ? LocalExchangeBytes(exchange) : InProcessExchangeBytes(exchange);
   }
   return bytes;

@@ -10,6 +10,7 @@ namespace tessera {
 
 struct MemoryRequest {
   int32_t num_ranks = 1;
+  int32_t num_slots = 0;  // of routed experts, copies included; 0: each once
   Precision precision = Precision::kBF16;
   bool mtp = false;
   int32_t step_tokens_max = 0;

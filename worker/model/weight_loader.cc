@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/check.h"
 #include "base/status_macros.h"
 #include "worker/checkpoint/check_finite.h"
+#include "worker/placement/expert_placement.h"
 
 namespace tessera {
 namespace {
@@ -27,6 +29,9 @@ class Loader {
         num_total_(CountWeights(config_, options)) {}
 
   absl::StatusOr<ModelWeights> Load();
+  absl::StatusOr<MlpWeights> LoadExpert(const std::string& prefix, int32_t expert) {
+    return LoadMlp(absl::StrCat(prefix, "experts.", expert, "."), config_.moe_intermediate_size);
+  }
 
  private:
   absl::StatusOr<PackedWeight> Pack(const MatrixView& matrix, Precision precision);
@@ -38,7 +43,7 @@ class Loader {
   absl::Status LoadQuery(const std::string& prefix, AttentionWeights& weights);
   absl::Status LoadUpProjections(const std::string& prefix, AttentionWeights& weights);
   absl::StatusOr<AttentionWeights> LoadAttention(const std::string& prefix);
-  absl::StatusOr<MoeWeights> LoadMoe(const std::string& prefix);
+  absl::StatusOr<MoeWeights> LoadMoe(const std::string& prefix, int32_t layer);
   absl::StatusOr<LayerWeights> LoadLayer(int32_t layer, bool moe);
   absl::StatusOr<MtpWeights> LoadMtp();
   void Report() {
@@ -167,8 +172,8 @@ absl::StatusOr<AttentionWeights> Loader::LoadAttention(const std::string& prefix
   return weights;
 }
 
-absl::StatusOr<MoeWeights> Loader::LoadMoe(const std::string& prefix) {
-  MoeWeights moe;
+absl::StatusOr<MoeWeights> Loader::LoadMoe(const std::string& prefix, int32_t layer) {
+  MoeWeights moe{.layer = layer};
   const int64_t num_experts = config_.n_routed_experts;
   TESSERA_ASSIGN_OR_RETURN(const MatrixView router, Find(prefix + "gate.weight", num_experts, config_.hidden_size));
   TESSERA_ASSIGN_OR_RETURN(moe.router, Pack(router, Precision::kF32));
@@ -179,12 +184,13 @@ absl::StatusOr<MoeWeights> Loader::LoadMoe(const std::string& prefix) {
   if (config_.n_shared_experts > 0) {
     TESSERA_ASSIGN_OR_RETURN(moe.shared, LoadMlp(prefix + "shared_experts.", width * config_.n_shared_experts));
   }
-  const int64_t num_local = num_experts / options_.num_ranks;
-  for (int64_t e = options_.rank * num_local; e < (options_.rank + 1) * num_local; ++e) {
-    TESSERA_ASSIGN_OR_RETURN(MlpWeights expert, LoadMlp(absl::StrCat(prefix, "experts.", e, "."), width));
-    moe.expert_views.push_back(expert.view());
-    moe.experts.push_back(std::move(expert));
+  ExpertMap map = FirstExpertMap(config_, options_);
+  std::vector<MlpWeights> of_slots;
+  for (const int32_t expert : map.experts_of(options_.rank)) {
+    TESSERA_ASSIGN_OR_RETURN(MlpWeights weights, LoadExpert(prefix, expert));
+    of_slots.push_back(std::move(weights));
   }
+  moe.ReplaceExperts(std::move(map), std::move(of_slots));
   return moe;
 }
 
@@ -196,7 +202,7 @@ absl::StatusOr<LayerWeights> Loader::LoadLayer(int32_t layer, bool moe) {
   TESSERA_ASSIGN_OR_RETURN(weights.post_attention_layernorm,
                            LoadVector(prefix + "post_attention_layernorm.weight", config_.hidden_size));
   if (moe) {
-    TESSERA_ASSIGN_OR_RETURN(weights.moe, LoadMoe(prefix + "mlp."));
+    TESSERA_ASSIGN_OR_RETURN(weights.moe, LoadMoe(prefix + "mlp.", layer));
   } else {
     TESSERA_ASSIGN_OR_RETURN(weights.dense, LoadMlp(prefix + "mlp.", config_.intermediate_size));
   }
@@ -268,9 +274,30 @@ absl::Status ValidateRanks(const ModelConfig& config, int32_t num_ranks) {
                                                     num_ranks, num_experts, possible.empty() ? "1 or more" : possible));
 }
 
+absl::Status ValidateSlots(const ModelConfig& config, int32_t num_ranks, int32_t num_slots) {
+  if (num_slots == 0) return absl::OkStatus();
+  if (num_slots >= config.n_routed_experts && num_slots % num_ranks == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrFormat("expert slots: got %d, wanted a multiple of the %d ranks, at least the %d routed experts",
+                      num_slots, num_ranks, config.n_routed_experts));
+}
+
+ExpertMap FirstExpertMap(const ModelConfig& config, const LoadOptions& options) {
+  if (options.num_slots == 0) return ExpertMap::Even(config.n_routed_experts, options.num_ranks);
+  const std::vector<double> load(static_cast<size_t>(config.n_routed_experts), 1.0);
+  const auto slots = PlaceExperts(
+      load,
+      {.n_routed_experts = config.n_routed_experts, .num_slots = options.num_slots, .num_ranks = options.num_ranks});
+  TESSERA_CHECK_OK(slots.status());  // ValidateSlots has been asked
+  absl::StatusOr<ExpertMap> map = ExpertMap::FromSlots(*slots, config.n_routed_experts, options.num_ranks);
+  TESSERA_CHECK_OK(map.status());
+  return *std::move(map);
+}
+
 int64_t CountWeights(const ModelConfig& config, const LoadOptions& options) {
   const int64_t attention = config.q_lora_rank == 0 ? 4 : 5;
-  const int64_t moe = 3 * int64_t{config.n_routed_experts / options.num_ranks} + (config.n_shared_experts > 0 ? 3 : 0);
+  const int32_t num_slots = options.num_slots > 0 ? options.num_slots : config.n_routed_experts;
+  const int64_t moe = 3 * int64_t{num_slots / options.num_ranks} + (config.n_shared_experts > 0 ? 3 : 0);
   int64_t total = 2;  // embedding and head
   for (int32_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     total += attention + (config.IsMoeLayer(layer) ? moe : 3);
@@ -282,11 +309,18 @@ int64_t CountWeights(const ModelConfig& config, const LoadOptions& options) {
 absl::StatusOr<ModelWeights> LoadWeights(const Checkpoint& checkpoint, const LoadOptions& options, Backend& backend,
                                          const LoadProgress& progress) {
   TESSERA_RETURN_IF_ERROR(ValidateRanks(checkpoint.config(), options.num_ranks));
+  TESSERA_RETURN_IF_ERROR(ValidateSlots(checkpoint.config(), options.num_ranks, options.num_slots));
   if (options.mtp && checkpoint.config().num_nextn_predict_layers == 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "%s: multi-token prediction is asked for, but num_nextn_predict_layers is 0", checkpoint.folder()));
   }
   return Loader(checkpoint, options, backend, progress).Load();
+}
+
+absl::StatusOr<MlpWeights> LoadExpert(const Checkpoint& checkpoint, const LoadOptions& options, int32_t layer,
+                                      int32_t expert, Backend& backend) {
+  return Loader(checkpoint, options, backend, nullptr)
+      .LoadExpert(absl::StrCat("model.layers.", layer, ".mlp."), expert);
 }
 
 }  // namespace tessera

@@ -9,6 +9,7 @@
 #include "kernels/matrix.h"
 #include "kernels/packed_matrix.h"
 #include "worker/checkpoint/model_config.h"
+#include "worker/placement/expert_map.h"
 
 namespace tessera {
 
@@ -39,8 +40,13 @@ struct MoeWeights {
   PackedWeight router;      // [E, D]; F32 in every precision
   std::vector<float> bias;  // [E]; e_score_correction_bias; empty in the V2 family
   std::optional<MlpWeights> shared;
-  std::vector<MlpWeights> experts;  // [E / ranks]: a contiguous range
-  std::vector<GatedMlpWeights> expert_views;
+  int32_t layer = 0;                             // by the names of the checkpoint
+  ExpertMap expert_map = ExpertMap::Even(1, 1);  // which expert each slot of each rank holds; the same on all ranks
+  std::vector<MlpWeights> experts;               // [slots of this rank]
+  std::vector<GatedMlpWeights> expert_views;     // the same, as the operation takes them
+
+  // Puts other experts into this rank's slots. Between steps.
+  void ReplaceExperts(ExpertMap map, std::vector<MlpWeights> of_slots);
 };
 
 struct LayerWeights {

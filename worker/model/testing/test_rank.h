@@ -22,6 +22,7 @@ struct TestRankOptions {
   bool check_finite = true;
   int32_t rank = 0;
   int32_t num_ranks = 1;
+  int32_t num_slots = 0;
   int32_t step_tokens_max = 160;
   int32_t num_blocks = 16;
 };
@@ -39,6 +40,8 @@ class TestRank {
   Model& model() { return *model_; }
   MtpModule& mtp() { return *mtp_; }
   PagedLatentCache& cache() { return *cache_; }
+  ModelWeights& weights() { return *weights_; }
+  Backend& backend() { return *backend_; }
   ExpertExchange& exchange() { return *exchange_; }
   BatchBuilder& builder() { return builder_; }
   const ModelConfig& config() const { return config_; }
