@@ -156,7 +156,8 @@ std::vector<std::unique_ptr<ExpertExchange>> MakeExchanges(const ModelConfig& co
                                 .n_routed_experts = config.n_routed_experts,
                                 .num_experts_per_tok = config.router.num_experts_per_tok,
                                 .hidden_size = config.hidden_size,
-                                .step_tokens_max = options.step_tokens_max};
+                                .step_tokens_max = options.step_tokens_max,
+                                .wire = WireType(options.precision)};
   if (options.num_ranks > 1) return MakeInProcessExchanges(exchange, options.rank_timeout);
   exchanges.push_back(MakeLocalExchange(exchange));
   return exchanges;

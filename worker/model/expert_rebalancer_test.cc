@@ -34,7 +34,8 @@ TEST_P(ExpertRebalancerTest, ExpertsMoveWhileServingAndResultsStayTheSame) {
                                            .num_experts_per_tok = config.router.num_experts_per_tok,
                                            .hidden_size = config.hidden_size,
                                            .step_tokens_max = 160,
-                                           .num_slots = num_slots},
+                                           .num_slots = num_slots,
+                                           .wire = WireType(std::get<1>(GetParam()))},
                                           absl::Minutes(2));
   std::vector<std::thread> threads;
   for (int32_t r = 0; r < kRanks; ++r) {

@@ -7,9 +7,7 @@ namespace tessera {
 
 FeedForward::FeedForward(const ModelConfig& config, Precision precision, int32_t step_tokens_max,
                          ExpertExchange* exchange)
-    : config_(config),
-      contribution_type_(precision == Precision::kBF16 ? DType::kBF16 : DType::kF32),
-      exchange_(exchange) {
+    : config_(config), contribution_type_(WireType(precision)), exchange_(exchange) {
   if (config.n_routed_experts == 0) return;
   TESSERA_CHECK(exchange != nullptr);
   const auto tokens = static_cast<size_t>(step_tokens_max);

@@ -12,6 +12,9 @@
 
 namespace tessera {
 
+// In which type rows travel between ranks: no narrower than the products and the sum over experts take them.
+inline DType WireType(Precision precision) { return precision == Precision::kBF16 ? DType::kBF16 : DType::kF32; }
+
 // The feed-forward part of one layer: a dense network, or a mixture of experts spread over the ranks. Holds the work
 // space, which all layers share; allocates at construction only.
 class FeedForward {

@@ -28,6 +28,7 @@ class InvarianceTest : public testing::TestWithParam<std::tuple<TestBackend, Pre
   const Golden golden_ = ReadGolden("v3");
   const std::unique_ptr<Checkpoint> checkpoint_ = OpenOrDie(golden_.folder);
   const std::span<const TokenId> tokens_ = golden_.tokens;
+  const DType wire_ = WireType(std::get<1>(GetParam()));
 
   TestRank MakeRank() const {
     return TestRank(*checkpoint_, {.precision = std::get<1>(GetParam())}, std::get<0>(GetParam()).make());
@@ -87,7 +88,8 @@ TEST_P(InvarianceTest, TheNumberOfRanksDoesNotShow) {
                                              .n_routed_experts = config.n_routed_experts,
                                              .num_experts_per_tok = config.router.num_experts_per_tok,
                                              .hidden_size = config.hidden_size,
-                                             .step_tokens_max = 160},
+                                             .step_tokens_max = 160,
+                                             .wire = wire_},
                                             absl::Seconds(120));
     std::vector<std::thread> threads;
     for (int32_t rank = 0; rank < num_ranks; ++rank) {
@@ -162,7 +164,8 @@ TEST_P(InvarianceTest, AllTokensOnTheSameExpertsGiveTheSameBitsOnEveryRankCount)
                                            .n_routed_experts = config.n_routed_experts,
                                            .num_experts_per_tok = config.router.num_experts_per_tok,
                                            .hidden_size = config.hidden_size,
-                                           .step_tokens_max = 160},
+                                           .step_tokens_max = 160,
+                                           .wire = wire_},
                                           absl::Seconds(120));
   const std::vector<int32_t> counts = {0, 1, 63, 65};
   std::vector<std::thread> threads;

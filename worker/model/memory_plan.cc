@@ -66,7 +66,8 @@ int64_t WorkspaceBytes(const ModelConfig& config, const MemoryRequest& request) 
                                   .num_experts_per_tok = config.router.num_experts_per_tok,
                                   .hidden_size = config.hidden_size,
                                   .step_tokens_max = request.step_tokens_max,
-                                  .num_slots = request.num_slots};
+                                  .num_slots = request.num_slots,
+                                  .wire = WireType(request.precision)};
     bytes += request.num_ranks == 1 ? LocalExchangeBytes(exchange) : InProcessExchangeBytes(exchange);
   }
   return bytes;
