@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +25,17 @@ class FamilyList {
   }
   void Counter(const char* name, const char* help, double value) {
     Add(name, help, MetricType::Counter).counter.value = value;
+  }
+  // One sample for each value, labelled with its index.
+  template <size_t N>
+  void CounterByIndex(const char* name, const char* help, const char* label, const std::array<int64_t, N>& values) {
+    Add(name, help, MetricType::Counter);
+    std::vector<ClientMetric>& metrics = families_.back().metric;
+    metrics.assign(N, ClientMetric{.label = labels_});
+    for (size_t i = 0; i < N; ++i) {
+      metrics[i].label.push_back({label, absl::StrCat(i)});
+      metrics[i].counter.value = static_cast<double>(values[i]);
+    }
   }
   void Label(const char* name, std::string value) {
     families_.back().metric.back().label.push_back({name, std::move(value)});
@@ -70,6 +82,14 @@ void AddOwnNames(const EngineStatus& status, const EngineLimits& limits, FamilyL
                static_cast<double>(status.num_prompt_tokens));
   list.Counter("tessera_prompt_tokens_cached_total", "Prompt tokens found in the prefix cache",
                static_cast<double>(status.num_cached_prompt_tokens));
+  list.Counter("tessera_prefix_cache_collisions_total", "Look-ups that met the key of another text: harmless misses",
+               static_cast<double>(status.num_prefix_cache_collisions));
+  list.Counter("tessera_drafts_total", "Drafts verified, one for a sequence in a step",
+               static_cast<double>(status.num_drafts));
+  list.Counter("tessera_draft_tokens_total", "Tokens of the drafts verified",
+               static_cast<double>(status.num_draft_tokens));
+  list.CounterByIndex("tessera_draft_tokens_accepted_total", "Of those, accepted, by position in the draft", "position",
+                      status.num_accepted_by_position);
   list.Counter("tessera_generated_tokens_total", "Tokens generated", static_cast<double>(status.num_generated_tokens));
   list.Counter("tessera_requests_failed_numeric_total", "Requests ended because their logits were not finite",
                static_cast<double>(status.num_failed_numeric));
@@ -95,9 +115,18 @@ void AddVllmNames(const EngineStatus& status, const EngineLimits& limits, Family
   list.Gauge("vllm:cache_config_info", "Cache configuration in the labels", 1);
   list.Label("block_size", absl::StrCat(limits.block_tokens));
   list.Label("num_gpu_blocks", absl::StrCat(limits.num_blocks_per_rank));
-  list.Counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache", prompt_tokens);
+  list.Counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache",
+               static_cast<double>(status.num_prefix_cache_queries));
   list.Counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache",
-               static_cast<double>(status.num_cached_prompt_tokens));
+               static_cast<double>(status.num_prefix_cache_hits));
+  list.Counter("vllm:spec_decode_num_drafts_total", "Drafts verified", static_cast<double>(status.num_drafts));
+  list.Counter("vllm:spec_decode_num_draft_tokens_total", "Tokens of the drafts verified",
+               static_cast<double>(status.num_draft_tokens));
+  const auto& accepted = status.num_accepted_by_position;
+  list.Counter("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens accepted",
+               static_cast<double>(std::accumulate(accepted.begin(), accepted.end(), int64_t{0})));
+  list.CounterByIndex("vllm:spec_decode_num_accepted_tokens_per_pos_total", "Draft tokens accepted, by position",
+                      "position", accepted);
   list.Counter("vllm:num_preemptions_total", "Sequences preempted", static_cast<double>(status.num_preemptions));
   list.Counter("vllm:prompt_tokens_total", "Prompt tokens processed, found in the cache or computed", prompt_tokens);
   list.Counter("vllm:generation_tokens_total", "Tokens generated", static_cast<double>(status.num_generated_tokens));

@@ -21,11 +21,28 @@ TEST_F(ServerMetricsTest, ShowsTheEngineUnderBothNamesWithoutTraffic) {
   for (const char* line :
        {"tessera_requests_waiting{engine=\"0\",model_name=\"demo\"} 1",
         "vllm:num_requests_waiting{engine=\"0\",model_name=\"demo\"} 1",
-        "vllm:num_requests_running{engine=\"0\",model_name=\"demo\"} 0", "vllm:kv_cache_usage_perc{",
-        "vllm:cache_config_info{", "block_size=\"64\"", "num_gpu_blocks=\"100\"", "vllm:prefix_cache_queries_total",
-        "vllm:prefix_cache_hits_total", "vllm:num_preemptions_total", "vllm:prompt_tokens_total",
-        "vllm:generation_tokens_total", "vllm:corrupted_requests_total", "vllm:iteration_tokens_total_bucket",
-        "vllm:request_success_total{", "finished_reason=\"length\""}) {
+        "vllm:num_requests_running{engine=\"0\",model_name=\"demo\"} 0",
+        "vllm:kv_cache_usage_perc{",
+        "vllm:cache_config_info{",
+        "block_size=\"64\"",
+        "num_gpu_blocks=\"100\"",
+        "vllm:prefix_cache_queries_total",
+        "vllm:prefix_cache_hits_total",
+        "vllm:num_preemptions_total",
+        "vllm:prompt_tokens_total",
+        "vllm:generation_tokens_total",
+        "vllm:corrupted_requests_total",
+        "vllm:iteration_tokens_total_bucket",
+        "vllm:request_success_total{",
+        "finished_reason=\"length\"",
+        "tessera_drafts_total",
+        "tessera_draft_tokens_total",
+        "tessera_draft_tokens_accepted_total{engine=\"0\",model_name=\"demo\",position=\"3\"} 0",
+        "tessera_prefix_cache_collisions_total",
+        "vllm:spec_decode_num_drafts_total",
+        "vllm:spec_decode_num_draft_tokens_total",
+        "vllm:spec_decode_num_accepted_tokens_total",
+        "vllm:spec_decode_num_accepted_tokens_per_pos_total{engine=\"0\",model_name=\"demo\",position=\"0\"} 0"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
 }
