@@ -19,7 +19,9 @@ absl::Status CheckTokens(const char* field, const std::vector<TokenId>& tokens, 
   return absl::OkStatus();
 }
 
-absl::Status CheckSampling(const SamplingParams& sampling, int32_t vocab_size) {
+}  // namespace
+
+absl::Status Validate(const SamplingParams& sampling, int32_t vocab_size) {
   // Each condition is written so that NaN fails it.
   if (!(sampling.temperature >= 0 && sampling.temperature <= 100)) {
     return absl::InvalidArgumentError(absl::StrFormat("temperature: got %g, wanted 0 to 100", sampling.temperature));
@@ -73,8 +75,6 @@ absl::Status CheckSampling(const SamplingParams& sampling, int32_t vocab_size) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
 absl::Status Validate(const Request& request, int32_t vocab_size) {
   if (request.prompt.empty()) return absl::InvalidArgumentError("prompt: got no token, wanted at least 1");
   TESSERA_RETURN_IF_ERROR(CheckTokens("prompt", request.prompt, vocab_size));
@@ -95,7 +95,7 @@ absl::Status Validate(const Request& request, int32_t vocab_size) {
     return absl::InvalidArgumentError(absl::StrFormat("generated: got %d tokens, wanted less than max_tokens (%d)",
                                                       request.generated.size(), request.max_tokens));
   }
-  return CheckSampling(request.sampling, vocab_size);
+  return Validate(request.sampling, vocab_size);
 }
 
 }  // namespace tessera

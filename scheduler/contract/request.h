@@ -47,6 +47,9 @@ struct Request {
   absl::Time arrival = absl::InfinitePast();
 };
 
+// Checks every range; ids against the model's vocabulary. A message names the field, what it got and what it wanted.
+absl::Status Validate(const SamplingParams& sampling, int32_t vocab_size);
+
 // Checks every field's range against the model's vocabulary; a message names the field, what it got and what it wanted.
 // Context length and cache space are the scheduler's to check.
 absl::Status Validate(const Request& request, int32_t vocab_size);
