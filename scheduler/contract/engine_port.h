@@ -23,6 +23,8 @@ struct EngineLimits {
   int32_t block_tokens = 0;
   int32_t num_blocks_per_rank = 0;
   bool has_prefix_cache = false;  // prompts that begin alike share blocks of block_tokens on a rank
+
+  friend bool operator==(const EngineLimits&, const EngineLimits&) = default;
 };
 
 // Upper bounds of EngineStatus::num_steps_by_tokens: the buckets of vLLM's iteration_tokens_total histogram.
