@@ -131,6 +131,24 @@ TEST(PrefixSharingTest, ForgetsThePromptOfARequestWhoseLogitsWereNotFinite) {
   EXPECT_TRUE(engine.HoldsNothing());
 }
 
+TEST(PrefixSharingTest, ForgetsAlsoThePromptOfARequestThatFailsInTheStepInWhichItIsPreempted) {
+  FakeWorkerOptions options;
+  options.limits.num_blocks = 14;
+  const Request bad = Family(2, 2, 13, 0, 20);
+  // Both hold seven blocks, 28 positions, when the first needs one more: the 16th token of the second is under way.
+  options.model.not_finite_at = {{bad.prompt, 15}};
+  EngineForTest engine(options);
+  ASSERT_THAT(engine.loop.Submit(Family(1, 1, 13, 0, 20)), IsOk());
+  engine.clock.Advance(absl::Seconds(1));
+  ASSERT_THAT(engine.loop.Submit(bad), IsOk());
+  engine.RunUntilIdle();
+  EXPECT_EQ(engine.loop.Status().num_preemptions, 1);
+  EXPECT_EQ(engine.sink.Finish(2), FinishReason::kError);
+  EXPECT_THAT(engine.sink.Tokens(2), SizeIs(15));
+  RunAndCompare(engine, Family(3, 2, 13, 1));
+  EXPECT_EQ(NumCached(engine, 3), 0);
+}
+
 TEST(PrefixSharingTest, EvictsKnownBlocksBeforeItPreempts) {
   FakeWorkerOptions options;
   options.limits.num_blocks = 10;
