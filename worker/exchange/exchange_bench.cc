@@ -22,13 +22,18 @@ void BM_MoeLayer(benchmark::State& state) {
                               .step_tokens_max = num_tokens,
                               .wire = DType::kBF16};
   auto exchanges = ConnectGroup(config, transport);
+  std::vector<RoutedTokens> tokens_of;
+  std::vector<std::vector<float>> contributions_of(static_cast<size_t>(num_ranks));
+  for (int32_t rank = 0; rank < num_ranks; ++rank) {
+    tokens_of.push_back(MakeRoutedTokens(config, num_tokens, static_cast<uint32_t>(rank)));
+    contributions_of[static_cast<size_t>(rank)].resize(static_cast<size_t>(num_tokens) * 8 * 7168);
+  }
   const int64_t num_steps = 10;
   int64_t first_step = 1;
   for (auto _ : state) {
     RunRanks(exchanges, [&](ExpertExchange& exchange) {
-      const auto seed = static_cast<uint32_t>(exchange.rank());
-      const RoutedTokens tokens = MakeRoutedTokens(config, num_tokens, seed);
-      std::vector<float> contributions(static_cast<size_t>(num_tokens) * 8 * 7168);
+      const RoutedTokens& tokens = tokens_of[static_cast<size_t>(exchange.rank())];
+      std::vector<float>& contributions = contributions_of[static_cast<size_t>(exchange.rank())];
       const std::vector<int32_t> counts(static_cast<size_t>(num_ranks), num_tokens);
       for (int64_t step = first_step; step < first_step + num_steps; ++step) {
         TESSERA_CHECK_OK(exchange.BeginStep(step, counts));

@@ -71,6 +71,16 @@ absl::Status Guarded(const Body& body) {
   }
 }
 
+// The same for a call that concerns one peer. SIGPIPE is held back already.
+template <typename Body>
+absl::Status WithPeer(int32_t peer, const Body& body) {
+  try {
+    return body();
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrFormat("lost rank %d: %s", peer, error.what()));
+  }
+}
+
 class TcpLinks final : public GlooLinks {
  public:
   TcpLinks(GlooOptions options, std::shared_ptr<Segment> outboxes, const Fault& fault,
@@ -89,6 +99,7 @@ class TcpLinks final : public GlooLinks {
 
  private:
   void MakeBuffers();
+  absl::Status PostTo(Peer& peer, const LinkCall& call, int64_t& next);
   absl::Status TakeHeader(Peer& peer, const LinkCall& call);
   absl::Status AskForMessage(Peer& peer, const LinkCall& call, int64_t& next);
   absl::Status Wait(gloo::transport::UnboundBuffer& buffer, bool to_receive, int32_t peer, const LinkCall& call);
@@ -191,28 +202,28 @@ void TcpLinks::MakeBuffers() {
 }
 
 absl::Status TcpLinks::Post(const LinkCall& call) {
+  const SigpipeGuard guard;
   deadline_ns_ = absl::ToUnixNanos(call.deadline);
-  return Guarded([&] {
-    int64_t next = 0;
-    for (Peer& peer : peers_) {
-      const ByteRange& message = call.out[static_cast<size_t>(peer.rank)];
-      Lane& lane = LaneOf(peer, call);
-      lane.header_out = {.position = call.position, .index = call.index, .bytes = message.size};
-      lane.send_header->send(peer.rank, lane.header_slot);
-      bytes_sent_ += static_cast<int64_t>(sizeof(MessageHeader)) + kGlooBytesPerMessage;
-      if (message.size > 0) {
-        lane.send->send(peer.rank, lane.message_slot, static_cast<size_t>(message.begin),
-                        static_cast<size_t>(message.size));
-        bytes_sent_ += message.size + kGlooBytesPerMessage;
-      }
-      lane.bytes_in = LinkCall::kUnknown;
-      if (call.in_bytes[static_cast<size_t>(peer.rank)] != LinkCall::kUnknown) {
-        lane.bytes_in = call.in_bytes[static_cast<size_t>(peer.rank)];
-        TESSERA_RETURN_IF_ERROR(AskForMessage(peer, call, next));
-      }
-    }
-    return absl::OkStatus();
-  });
+  int64_t next = 0;
+  for (Peer& peer : peers_) {
+    TESSERA_RETURN_IF_ERROR(WithPeer(peer.rank, [&] { return PostTo(peer, call, next); }));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TcpLinks::PostTo(Peer& peer, const LinkCall& call, int64_t& next) {
+  const ByteRange& message = call.out[static_cast<size_t>(peer.rank)];
+  Lane& lane = LaneOf(peer, call);
+  lane.header_out = {.position = call.position, .index = call.index, .bytes = message.size};
+  lane.send_header->send(peer.rank, lane.header_slot);
+  bytes_sent_ += static_cast<int64_t>(sizeof(MessageHeader)) + kGlooBytesPerMessage;
+  if (message.size > 0) {
+    lane.send->send(peer.rank, lane.message_slot, static_cast<size_t>(message.begin),
+                    static_cast<size_t>(message.size));
+    bytes_sent_ += message.size + kGlooBytesPerMessage;
+  }
+  lane.bytes_in = call.in_bytes[static_cast<size_t>(peer.rank)];
+  return lane.bytes_in == LinkCall::kUnknown ? absl::OkStatus() : AskForMessage(peer, call, next);
 }
 
 absl::Status TcpLinks::AskForMessage(Peer& peer, const LinkCall& call, int64_t& next) {
@@ -230,28 +241,26 @@ absl::Status TcpLinks::AskForMessage(Peer& peer, const LinkCall& call, int64_t& 
 }
 
 absl::Status TcpLinks::Collect(const LinkCall& call, std::span<std::span<const std::byte>> in) {
-  const absl::Status collected = Guarded([&] {
-    int64_t next = 0;
-    for (Peer& peer : peers_) {
-      Lane& lane = LaneOf(peer, call);
-      const bool was_asked_for = lane.bytes_in != LinkCall::kUnknown;
-      TESSERA_RETURN_IF_ERROR(Wait(*lane.receive_header, true, peer.rank, call));
-      TESSERA_RETURN_IF_ERROR(TakeHeader(peer, call));
-      if (!was_asked_for) TESSERA_RETURN_IF_ERROR(AskForMessage(peer, call, next));
-    }
-    const std::byte* place = inboxes_[static_cast<size_t>(call.position.kind)].get();
-    for (Peer& peer : peers_) {
-      Lane& lane = LaneOf(peer, call);
-      if (lane.bytes_in > 0) TESSERA_RETURN_IF_ERROR(Wait(*lane.receive, true, peer.rank, call));
-      in[static_cast<size_t>(peer.rank)] = {place, static_cast<size_t>(lane.bytes_in)};
-      place += (lane.bytes_in + 7) / 8 * 8;
-      TESSERA_RETURN_IF_ERROR(Wait(*lane.send_header, false, peer.rank, call));
-      if (lane.header_out.bytes > 0) TESSERA_RETURN_IF_ERROR(Wait(*lane.send, false, peer.rank, call));
-    }
-    return absl::OkStatus();
-  });
-  if (collected.ok()) deadline_ns_ = kNoDeadline;  // else the watching thread must still know whether that was late
-  return collected;
+  const SigpipeGuard guard;
+  int64_t next = 0;
+  for (Peer& peer : peers_) {
+    const bool was_asked_for = LaneOf(peer, call).bytes_in != LinkCall::kUnknown;
+    TESSERA_RETURN_IF_ERROR(Wait(*LaneOf(peer, call).receive_header, true, peer.rank, call));
+    TESSERA_RETURN_IF_ERROR(WithPeer(peer.rank, [&] { return TakeHeader(peer, call); }));
+    if (was_asked_for) continue;
+    TESSERA_RETURN_IF_ERROR(WithPeer(peer.rank, [&] { return AskForMessage(peer, call, next); }));
+  }
+  const std::byte* place = inboxes_[static_cast<size_t>(call.position.kind)].get();
+  for (Peer& peer : peers_) {
+    Lane& lane = LaneOf(peer, call);
+    if (lane.bytes_in > 0) TESSERA_RETURN_IF_ERROR(Wait(*lane.receive, true, peer.rank, call));
+    in[static_cast<size_t>(peer.rank)] = {place, static_cast<size_t>(lane.bytes_in)};
+    place += (lane.bytes_in + 7) / 8 * 8;
+    TESSERA_RETURN_IF_ERROR(Wait(*lane.send_header, false, peer.rank, call));
+    if (lane.header_out.bytes > 0) TESSERA_RETURN_IF_ERROR(Wait(*lane.send, false, peer.rank, call));
+  }
+  deadline_ns_ = kNoDeadline;  // after a failure the watching thread must still know whether it was late
+  return absl::OkStatus();
 }
 
 // Checks that the peer is where this rank is, and asks for its next header.

@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <iostream>
 #include <memory>
 #include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "base/check.h"
 #include "worker/exchange/testing/exchange_driver.h"
 #include "worker/exchange/testing/file_store.h"
@@ -77,11 +79,13 @@ class RankFailureTest : public testing::TestWithParam<Transport> {
 TEST_P(RankFailureTest, ARankKilledAmongItsCallsEndsThoseOfTheOthers) {
   Start(4, kNever);
   ranks_[2]->Signal(SIGKILL);
+  const absl::Time killed = absl::Now();
   for (const int rank : {0, 1, 3}) {
     EXPECT_THAT(ranks_[static_cast<size_t>(rank)]->NextLine(kSoon),
                 Optional(AllOf(HasSubstr("UNAVAILABLE"), HasSubstr(absl::StrCat("rank ", rank, ", step ")),
                                HasSubstr("lost rank"))));
   }
+  std::cout << NameOf(GetParam()) << ": all ranks knew after " << absl::FormatDuration(absl::Now() - killed) << "\n";
 }
 
 TEST_P(RankFailureTest, ARankKilledWhileTheOthersWaitForItEndsTheWait) {
