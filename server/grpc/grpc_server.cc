@@ -42,7 +42,7 @@ absl::StatusOr<std::string> GrpcServer::Start(const std::string& address) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address, config_.credentials, &port);
   builder.SetMaxReceiveMessageSize(static_cast<int>(config_.message_bytes_max));
   // Two servers on one port would share its clients by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

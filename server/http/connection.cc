@@ -1,7 +1,6 @@
 #include "server/http/connection.h"
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 #include <sstream>
 #include <utility>
 
@@ -32,10 +31,10 @@ std::string AddressOf(const asio::ip::tcp::socket& socket) {
 
 }  // namespace
 
-Connection::Connection(Socket socket, Shared& shared)
-    : socket_(std::move(socket)),
+Connection::Connection(std::unique_ptr<ByteStream> stream, Shared& shared)
+    : stream_(std::move(stream)),
       shared_(shared),
-      client_(AddressOf(socket_)),
+      client_(AddressOf(stream_->socket())),
       reader_(shared.config, shared.body_budget) {
   shared_.metrics.OnConnectionOpened();
 }
@@ -45,14 +44,21 @@ Connection::~Connection() { shared_.metrics.OnConnectionClosed(); }
 void Connection::Start() {
   Post([this] {
     error_code ignored;
-    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    BeginRequest();
-    StartRead();
+    stream_->socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+    SetDeadline(shared_.config.receive_timeout);
+    stream_->Open([self = shared_from_this()](error_code error) { self->OnOpen(error); });
   });
 }
 
+void Connection::OnOpen(error_code error) {
+  if (state_ == State::kClosed) return;
+  if (error) return Close();
+  BeginRequest();
+  StartRead();
+}
+
 void Connection::Post(std::function<void()> task) {
-  asio::post(socket_.get_executor(), [self = shared_from_this(), task = std::move(task)] { task(); });
+  asio::post(stream_->executor(), [self = shared_from_this(), task = std::move(task)] { task(); });
 }
 
 void Connection::OnTick(int64_t now_ns) {
@@ -105,7 +111,7 @@ void Connection::StartRead() {
   if (is_reading_ || input_ended_ || state_ == State::kClosed) return;
   if (state_ == State::kAnswering && reader_.num_waiting_bytes() >= kPipelinedBytesMax) return;
   is_reading_ = true;
-  socket_.async_read_some(asio::buffer(read_buffer_), [self = shared_from_this()](error_code error, size_t num_bytes) {
+  stream_->ReadSome(asio::buffer(read_buffer_), [self = shared_from_this()](error_code error, size_t num_bytes) {
     self->OnRead(error, num_bytes);
   });
 }
@@ -134,7 +140,7 @@ void Connection::OnEndOfInput() {
 }
 
 void Connection::AwaitError() {
-  socket_.async_wait(Socket::wait_error, [self = shared_from_this()](error_code error) {
+  stream_->socket().async_wait(asio::socket_base::wait_error, [self = shared_from_this()](error_code error) {
     if (!error) self->ClientGone();
   });
 }
@@ -238,8 +244,8 @@ void Connection::Send(std::string data) {
 
 void Connection::StartWrite() {
   SetDeadline(shared_.config.write_timeout);
-  asio::async_write(socket_, asio::buffer(output_.front()),
-                    [self = shared_from_this()](error_code error, size_t) { self->OnWrite(error); });
+  stream_->Write(asio::buffer(output_.front()),
+                 [self = shared_from_this()](error_code error) { self->OnWrite(error); });
 }
 
 void Connection::OnWrite(error_code error) {
@@ -264,8 +270,7 @@ void Connection::AfterResponse() {
 void Connection::Linger() {
   state_ = State::kLingering;
   reader_.Clear();
-  error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
+  stream_->ShutdownSend();
   if (input_ended_) return Close();
   SetDeadline(kLingerTimeout);
   StartRead();
@@ -284,7 +289,7 @@ void Connection::Close() {
   access_ = nullptr;
   deadline_ns_ = keep_alive_due_ns_ = kNever;
   error_code ignored;
-  socket_.close(ignored);
+  stream_->socket().close(ignored);
 }
 
 }  // namespace tessera

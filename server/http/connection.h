@@ -2,7 +2,6 @@
 
 #include <array>
 #include <atomic>
-#include <boost/asio/ip/tcp.hpp>
 #include <deque>
 #include <limits>
 #include <memory>
@@ -10,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "server/http/byte_stream.h"
 #include "server/http/exchange.h"
 #include "server/http/http_config.h"
 #include "server/http/request_reader.h"
@@ -19,16 +19,13 @@
 
 namespace tessera {
 
-// One client's TCP connection: reads requests one after the other (pipelined ones wait), lets a responder answer each,
-// and notices when the client goes away, in whatever phase. It keeps reading while a request is answered; an end of the
-// client's stream alone is not a farewell, because a client may close its sending half and still read, so the client is
-// then probed by sending until an error shows that it has gone.
-// Its socket's executor is its strand: everything but Post and the ticks runs there. Time comes from the clock; OnTick
-// must be called again and again.
+// One client's connection, TCP or TLS: reads requests one after the other (pipelined ones wait), lets a responder
+// answer each, and notices when the client goes away, in whatever phase. It keeps reading while a request is answered;
+// an end of the client's stream alone is not a farewell, because a client may close its sending half and still read, so
+// the client is then probed by sending until an error shows that it has gone. Its stream's executor is its strand:
+// everything but Post and the ticks runs there. Time comes from the clock; OnTick must be called again and again.
 class Connection final : public Exchange, public std::enable_shared_from_this<Connection> {
  public:
-  using Socket = boost::asio::ip::tcp::socket;
-
   // What all connections of a server share; outlives them.
   struct Shared {
     HttpConfig config;
@@ -41,7 +38,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
     std::atomic<uint64_t> next_request = 0;
   };
 
-  Connection(Socket socket, Shared& shared);
+  Connection(std::unique_ptr<ByteStream> stream, Shared& shared);
   ~Connection() override;
 
   void Start();
@@ -68,6 +65,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
     kClosed,
   };
 
+  void OnOpen(boost::system::error_code error);
   void BeginRequest();
   void StartRead();
   void OnRead(boost::system::error_code error, size_t num_bytes);
@@ -92,7 +90,7 @@ class Connection final : public Exchange, public std::enable_shared_from_this<Co
   void OnDue(int64_t now_ns);
   int64_t After(absl::Duration delay) const { return absl::ToUnixNanos(shared_.clock.Now() + delay); }
 
-  Socket socket_;
+  const std::unique_ptr<ByteStream> stream_;
   Shared& shared_;
   const std::string client_;  // address and port
   State state_ = State::kReading;

@@ -19,6 +19,8 @@ struct HttpConfig {
   absl::Duration write_timeout = absl::Seconds(30);        // without a byte taken by the client
   absl::Duration keep_alive_interval = absl::Seconds(10);  // without anything to send to a waiting client
   std::string system_fingerprint = "tessera";
+  std::string tls_certificate_chain;  // PEM; empty: no TLS
+  std::string tls_private_key;        // PEM
 
   absl::Status Validate() const;
 };

@@ -64,6 +64,10 @@ HttpServer::~HttpServer() { Stop(); }
 
 absl::StatusOr<std::string> HttpServer::Start(const std::string& address) {
   TESSERA_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, Resolve(io_, address));
+  const HttpConfig& config = shared_.config;
+  if (!config.tls_certificate_chain.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(tls_, MakeTlsContext(config.tls_certificate_chain, config.tls_private_key));
+  }
   error_code error;
   acceptor_.open(endpoint.protocol(), error);
   if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
@@ -82,6 +86,10 @@ void HttpServer::Accept() {
                          [this](error_code error, tcp::socket socket) { OnAccept(error, std::move(socket)); });
 }
 
+std::unique_ptr<ByteStream> HttpServer::MakeStream(tcp::socket socket) {
+  return tls_ == nullptr ? MakePlainStream(std::move(socket)) : MakeTlsStream(std::move(socket), *tls_);
+}
+
 void HttpServer::OnAccept(error_code error, tcp::socket socket) {
   if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
   if (error) {  // out of descriptors, most likely: try again when the next tick may have closed some
@@ -95,12 +103,12 @@ void HttpServer::OnAccept(error_code error, tcp::socket socket) {
     MutexLock lock(mutex_);
     is_full = connections_.size() >= static_cast<size_t>(shared_.config.connections_max);
     if (!is_full) {
-      auto connection = std::make_shared<Connection>(std::move(socket), shared_);
+      auto connection = std::make_shared<Connection>(MakeStream(std::move(socket)), shared_);
       connections_.push_back(connection);
       connection->Start();
     }
   }
-  if (is_full) {
+  if (is_full && tls_ == nullptr) {  // a TLS client would have to be greeted first
     HttpResponse response = ErrorResponse(absl::UnavailableError("too many connections; try again later"));
     const std::string data = FormatHead(response, BodyFraming::kLength, /*keep_alive=*/false, "-") + response.body;
     socket.non_blocking(true, error);

@@ -3,6 +3,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
@@ -38,7 +39,10 @@ class HttpServer {
   void Tick();
   std::vector<std::shared_ptr<Connection>> LiveConnections();
 
+  std::unique_ptr<ByteStream> MakeStream(boost::asio::ip::tcp::socket socket);
+
   Connection::Shared shared_;
+  std::unique_ptr<boost::asio::ssl::context> tls_;  // null: plain connections
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::ip::tcp::acceptor acceptor_;
