@@ -64,6 +64,8 @@ Server::~Server() { Stop(absl::ZeroDuration()); }
 
 TokenSink& Server::token_sink() { return parts_->service; }
 
+void Server::ShowMetrics(const prometheus::Collectable& more) { parts_->metrics.Show(more); }
+
 absl::StatusOr<Server::Addresses> Server::Start(const std::string& http_address, const std::string& grpc_address) {
   Addresses addresses;
   TESSERA_ASSIGN_OR_RETURN(addresses.http, parts_->http.Start(http_address));

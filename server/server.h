@@ -1,5 +1,7 @@
 #pragma once
 
+#include <prometheus/collectable.h>
+
 #include <memory>
 #include <string>
 
@@ -23,6 +25,9 @@ class Server {
   ~Server();  // Stop without grace
 
   TokenSink& token_sink();
+
+  // Shows `more` among the metrics; it must outlive this object. Before Start.
+  void ShowMetrics(const prometheus::Collectable& more);
 
   // Where it listens, with the ports that it really has.
   struct Addresses {

@@ -110,6 +110,7 @@ struct ServerMetrics::Impl {
   Labels labels;
   Bounds token_counts;
   EngineCollector engine_collector;
+  std::vector<const prometheus::Collectable*> shown;
   prometheus::Registry registry;
 
   prometheus::Counter& started = Counters("tessera_requests_started_total", "Requests that arrived").Add({});
@@ -185,9 +186,15 @@ void ServerMetrics::OnHttpResponse(int status_code) {
 void ServerMetrics::OnConnectionOpened() { impl_->connections.Increment(); }
 void ServerMetrics::OnConnectionClosed() { impl_->connections.Decrement(); }
 
+void ServerMetrics::Show(const prometheus::Collectable& more) { impl_->shown.push_back(&more); }
+
 std::string ServerMetrics::Scrape() const {
   std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();
-  for (prometheus::MetricFamily& family : impl_->engine_collector.Collect()) families.push_back(std::move(family));
+  const auto add = [&families](std::vector<prometheus::MetricFamily> collected) {
+    for (prometheus::MetricFamily& family : collected) families.push_back(std::move(family));
+  };
+  add(impl_->engine_collector.Collect());
+  for (const prometheus::Collectable* more : impl_->shown) add(more->Collect());
   return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <prometheus/collectable.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -54,6 +56,9 @@ class ServerMetrics {
   void OnHttpResponse(int status_code);
   void OnConnectionOpened();
   void OnConnectionClosed();
+
+  // Shows `more` as well; it must outlive this object. Before the first Scrape.
+  void Show(const prometheus::Collectable& more);
 
   // The exposition text.
   std::string Scrape() const;
