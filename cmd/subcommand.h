@@ -17,5 +17,6 @@ void AddCheck(CLI::App& app, Runner* run);
 void AddInspect(CLI::App& app, Runner* run);
 void AddTokenize(CLI::App& app, Runner* run);
 void AddBench(CLI::App& app, Runner* run);
+void AddSimulate(CLI::App& app, Runner* run);
 
 }  // namespace tessera

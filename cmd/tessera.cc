@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   tessera::AddInspect(app, &run);
   tessera::AddTokenize(app, &run);
   tessera::AddBench(app, &run);
+  tessera::AddSimulate(app, &run);
   CLI11_PARSE(app, argc, argv);
   return run();
 }
