@@ -57,7 +57,7 @@ absl::Status PlanCache(const ModelConfig& config, const EngineOptions& options, 
   const int32_t context = group.context_tokens_max > 0 ? group.context_tokens_max : config.max_position_embeddings;
   MemoryRequest request{.num_ranks = group.num_ranks,
                         .precision = group.precision,
-                        .mtp = group.mtp,
+                        .mtp = group.draft_tokens > 0,
                         .step_tokens_max = group.step_tokens_max,
                         .num_blocks = 1};
   TESSERA_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanMemory(config, request));
@@ -108,7 +108,10 @@ void AddEngineFlags(CLI::App& app, EngineOptions& options) {
   app.add_flag("--no-prefix-cache", options.no_prefix_cache,
                "Compute every prompt from its beginning instead of sharing what earlier ones left in the cache")
       ->group(group);
-  app.add_flag("--mtp", options.mtp, "Load the multi-token prediction module too (speculation does not use it yet)")
+  app.add_option("--mtp", options.draft_tokens,
+                 "Tokens that the multi-token prediction module guesses ahead in a step, 0 (off) to 4; the answers are "
+                 "the same (default: 0)")
+      ->check(CLI::Range(0, kDraftTokensMax))
       ->group(group);
   app.add_flag("--poison-cache", options.poison_cache,
                "For debugging: fill unwritten cache with NaN, so that a request that reads it fails")
@@ -146,7 +149,7 @@ absl::StatusOr<std::unique_ptr<InProcessWorkerGroup>> LoadWorkerGroup(const Chec
                                                                       const EngineOptions& options, int32_t valid_vocab,
                                                                       const Clock& clock) {
   WorkerGroupOptions group{.num_ranks = options.num_ranks,
-                           .mtp = options.mtp,
+                           .draft_tokens = options.draft_tokens,
                            .step_tokens_max = options.step_tokens_max,
                            .sequences_max = options.sequences_max,
                            .context_tokens_max = options.context_tokens_max,

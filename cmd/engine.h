@@ -33,7 +33,7 @@ struct EngineOptions {
   int32_t sequences_max = 256;
   int32_t queue_requests_max = 4096;
   bool no_prefix_cache = false;
-  bool mtp = false;
+  int32_t draft_tokens = 0;  // of the MTP module, a step
   bool poison_cache = false;
   std::string chat_format;
 };

@@ -24,6 +24,8 @@ TESSERA = os.environ.get("TESSERA_BIN", str(ROOT / "build/release/cmd/tessera"))
 HELD_OUT = ROOT / "tests/golden/demo/heldout.jsonl"
 LAYOUTS = {
     "f32": ["--precision", "f32"],
+    "f32, without drafts": ["--precision", "f32", "--mtp", "0"],
+    "f32, 4 drafts": ["--precision", "f32", "--mtp", "4"],
     "bf16": [],
     "bf16, 2 ranks": ["--ranks", "2"],
     "bf16, 4 ranks": ["--ranks", "4"],

@@ -31,8 +31,11 @@ absl::StatusOr<std::unique_ptr<RankWorker>> RankWorker::Create(const Checkpoint&
     worker->mtp_ =
         std::make_unique<MtpModule>(config, worker->weights_, limits, *worker->backend_, worker->model_->decoder());
   }
-  worker->runner_ =
-      std::make_unique<StepRunner>(options.runner, *worker->model_, *worker->cache_, worker->exchange_.get(), clock);
+  worker->runner_ = std::make_unique<StepRunner>(options.runner, StepRunnerParts{.model = *worker->model_,
+                                                                                 .mtp = worker->mtp_.get(),
+                                                                                 .cache = *worker->cache_,
+                                                                                 .exchange = worker->exchange_.get(),
+                                                                                 .clock = clock});
   return worker;
 }
 

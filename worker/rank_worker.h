@@ -53,7 +53,7 @@ class RankWorker {
   ModelWeights weights_;
   std::unique_ptr<PagedLatentCache> cache_;
   std::unique_ptr<Model> model_;
-  std::unique_ptr<MtpModule> mtp_;  // only when asked for; drafting uses it
+  std::unique_ptr<MtpModule> mtp_;  // only with drafts
   std::unique_ptr<StepRunner> runner_;
 };
 

@@ -82,7 +82,6 @@ absl::Status SequenceTable::Add(AddedSequence& added) {
   state->num_prompt = static_cast<int32_t>(added.prompt.size());
   state->num_computed = added.num_cached_tokens;
   state->sampling = std::move(added.sampling);
-  state->max_tokens = added.max_tokens;
   state->min_tokens = added.min_tokens;
   state->stop_tokens = std::move(added.stop_tokens);
   std::sort(state->stop_tokens.begin(), state->stop_tokens.end());
@@ -92,13 +91,14 @@ absl::Status SequenceTable::Add(AddedSequence& added) {
     counts.AddPrompt(added.prompt);
     for (const TokenId token : added.generated) counts.AddGenerated(token);
   }
+  state->tokens_max = static_cast<int32_t>(
+      std::min<int64_t>(int64_t{state->num_prompt} + added.max_tokens, limits_.context_tokens_max));
   // Room for all that may come, so that no step allocates.
-  const int64_t tokens_max =
-      std::min<int64_t>(int64_t{state->num_prompt} + added.max_tokens, limits_.context_tokens_max);
   state->tokens = std::move(added.prompt);
-  state->tokens.reserve(static_cast<size_t>(tokens_max));
+  state->tokens.reserve(static_cast<size_t>(state->tokens_max));
   state->tokens.insert(state->tokens.end(), added.generated.begin(), added.generated.end());
-  state->block_table.reserve(static_cast<size_t>(BlocksFor(tokens_max)));
+  state->block_table.reserve(static_cast<size_t>(BlocksFor(state->tokens_max)));
+  state->drafts.reserve(static_cast<size_t>(limits_.draft_tokens_max));
   sequences_.emplace(added.sequence, std::move(state));
   return absl::OkStatus();
 }
@@ -111,8 +111,7 @@ absl::Status SequenceTable::AppendBlocks(const AppendedBlocks& appended) {
       return Refused(appended.sequence, "block: got %d, wanted 0 to %d", block, cache_.config().num_blocks - 1);
     }
     // The first blocks may be shared: they hold what was computed already.
-    const auto held = static_cast<int64_t>(state->block_table.size()) * kBlockTokens;
-    if (held >= state->num_computed) cache_.PoisonBlock(block);
+    if (state->num_slots() >= state->num_computed) cache_.PoisonBlock(block);
     state->block_table.push_back(block);
   }
   return absl::OkStatus();

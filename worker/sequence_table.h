@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "base/ids.h"
+#include "kernels/latent_cache.h"
 #include "scheduler/contract/step_plan.h"
 #include "worker/cache/paged_latent_cache.h"
 #include "worker/sample/token_counts.h"
@@ -22,22 +23,25 @@ struct SequenceState {
   int32_t num_computed = 0;          // tokens whose latents are in the cache
   std::vector<BlockId> block_table;  // in the order of the tokens
   SamplingParams sampling;
-  int32_t max_tokens = 0;
+  int32_t tokens_max = 0;  // at which it ends: prompt + max_tokens, or the context
   int32_t min_tokens = 0;
   std::vector<TokenId> stop_tokens;  // sorted
   bool wants_prompt_logprobs = false;
   std::optional<TokenCounts> counts;  // only with penalties
-  int64_t last_step = 0;              // in which it ran
+  std::vector<TokenId> drafts;        // guesses of the tokens after the last one; its next slice verifies them
+  int64_t last_step = -1;             // in which it ran
   bool ended = false;                 // further slices are wasted work
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
   int32_t num_generated() const { return num_tokens() - num_prompt; }
+  int64_t num_slots() const { return static_cast<int64_t>(block_table.size()) * kBlockTokens; }
 };
 
 // What bounds the sequences of one rank.
 struct SequenceLimits {
   int32_t sequences_max = 0;
   int32_t context_tokens_max = 0;
+  int32_t draft_tokens_max = 0;
   int32_t vocab_size = 0;
 };
 

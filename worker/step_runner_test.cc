@@ -13,6 +13,7 @@
 #include "worker/model/testing/changed_checkpoint.h"
 #include "worker/model/testing/test_rank.h"
 #include "worker/testing/plan_driver.h"
+#include "worker/testing/same_output.h"
 #include "worker/testing/test_group.h"
 
 namespace tessera {
@@ -38,15 +39,6 @@ class StepRunnerTest : public testing::Test {
   const RealClock clock_;
   const std::unique_ptr<Checkpoint> checkpoint_ = OpenOrDie("tests/golden/model/v3");
 };
-
-bool SameLogprobs(const std::vector<PositionLogprobs>& a, const std::vector<PositionLogprobs>& b) {
-  const auto same = [](const TokenLogprob& x, const TokenLogprob& y) {
-    return x.token == y.token && x.logprob == y.logprob;
-  };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](const PositionLogprobs& x, const PositionLogprobs& y) {
-    return same(x.token, y.token) && std::equal(x.top.begin(), x.top.end(), y.top.begin(), y.top.end(), same);
-  });
-}
 
 TEST_F(StepRunnerTest, GreedyTokensAreTheLargestLogitsOfTheModel) {
   const AddedSequence sequence = TestSequence(1, 70, 6);
@@ -248,6 +240,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadPlan{
             "TooManyTokens", {.step = 2, .tokens_per_rank = {500}, .slices = {{SequenceId{1}, 500}}}, "at most 160"},
         BadPlan{"SliceTooLong", {.step = 2, .tokens_per_rank = {7}, .slices = {{SequenceId{1}, 7}}}, "the 6 left"},
+        BadPlan{"DraftsWithoutModule", {.step = 2, .tokens_per_rank = {0}, .draft_tokens = 1}, "wanted 0 to 0"},
         BadPlan{"SliceOfNothing", {.step = 2, .tokens_per_rank = {0}, .slices = {{SequenceId{1}, 0}}}, "at least 1"},
         BadPlan{"TwoSlices",
                 {.step = 2, .tokens_per_rank = {4}, .slices = {{SequenceId{1}, 2}, {SequenceId{1}, 2}}},

@@ -168,13 +168,14 @@ RankWorkerOptions RankOptions(const ModelConfig& config, const WorkerGroupOption
   return {.load = {.rank = rank,
                    .num_ranks = options.num_ranks,
                    .precision = options.precision,
-                   .mtp = options.mtp,
+                   .mtp = options.draft_tokens > 0,
                    .check_finite = options.check_finite},
           .runner = {.rank = rank,
                      .num_ranks = options.num_ranks,
                      .step_tokens_max = limits.step_tokens_max,
                      .sequences_max = limits.sequences_max,
                      .context_tokens_max = limits.context_tokens_max,
+                     .draft_tokens_max = limits.draft_tokens_max,
                      .vocab_size = config.vocab_size,
                      .valid_vocab = options.valid_vocab > 0 ? options.valid_vocab : config.vocab_size},
           .num_blocks = limits.num_blocks,
@@ -185,8 +186,13 @@ RankWorkerOptions RankOptions(const ModelConfig& config, const WorkerGroupOption
 
 absl::Status Validate(const WorkerGroupOptions& options, const ModelConfig& config) {
   TESSERA_RETURN_IF_ERROR(ValidateRanks(config, options.num_ranks));
-  if (options.mtp && config.num_nextn_predict_layers == 0) {
-    return absl::InvalidArgumentError("mtp: asked for, but the checkpoint has no multi-token prediction module");
+  if (options.draft_tokens < 0 || options.draft_tokens > kDraftTokensMax) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("draft_tokens: got %d, wanted 0 to %d", options.draft_tokens, kDraftTokensMax));
+  }
+  if (options.draft_tokens > 0 && config.num_nextn_predict_layers == 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "draft_tokens: got %d, but the checkpoint has no multi-token prediction module (MTP)", options.draft_tokens));
   }
   if (options.step_tokens_max < 1) {
     return absl::InvalidArgumentError(
@@ -216,7 +222,7 @@ absl::StatusOr<std::unique_ptr<InProcessWorkerGroup>> InProcessWorkerGroup::Crea
   TESSERA_RETURN_IF_ERROR(tessera::Validate(options, config));
   TESSERA_ASSIGN_OR_RETURN(MemoryPlan memory, PlanMemory(config, {.num_ranks = options.num_ranks,
                                                                   .precision = options.precision,
-                                                                  .mtp = options.mtp,
+                                                                  .mtp = options.draft_tokens > 0,
                                                                   .step_tokens_max = options.step_tokens_max,
                                                                   .num_blocks = options.num_blocks,
                                                                   .cache_bytes_max = options.cache_bytes_max}));
@@ -227,7 +233,8 @@ absl::StatusOr<std::unique_ptr<InProcessWorkerGroup>> InProcessWorkerGroup::Crea
                             .sequences_max = options.sequences_max,
                             .context_tokens_max = options.context_tokens_max > 0 ? options.context_tokens_max
                                                                                  : config.max_position_embeddings,
-                            .vocab_size = config.vocab_size};
+                            .vocab_size = config.vocab_size,
+                            .draft_tokens_max = options.draft_tokens};
   std::vector<std::unique_ptr<ExpertExchange>> exchanges = MakeExchanges(config, options);
   std::vector<std::unique_ptr<RankWorker>> ranks;
   for (int32_t rank = 0; rank < options.num_ranks; ++rank) {

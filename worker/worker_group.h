@@ -17,7 +17,7 @@ namespace tessera {
 struct WorkerGroupOptions {
   int32_t num_ranks = 1;
   Precision precision = Precision::kBF16;
-  bool mtp = false;                                // load the multi-token prediction module and reserve its cache layer
+  int32_t draft_tokens = 0;                        // that plans may ask for; > 0: with MTP module and its cache layer
   int32_t step_tokens_max = 2048;                  // tokens one rank runs in one step
   int32_t sequences_max = 256;                     // alive on one rank
   int32_t context_tokens_max = 0;                  // 0: the model's max_position_embeddings

@@ -158,18 +158,20 @@ TEST_F(WorkerGroupTest, RefusesAContextBeyondTheModels) {
   EXPECT_EQ((*Create(options))->limits().context_tokens_max, 163840);
 }
 
-TEST_F(WorkerGroupTest, MtpIsLoadedWhenAskedForAndRefusedWhenAbsent) {
+TEST_F(WorkerGroupTest, DraftsNeedACheckpointWithAnMtpModuleAndHaveALimit) {
   WorkerGroupOptions options = TestGroupOptions(2);
-  options.mtp = true;
-  std::vector<float> with_mtp;
-  std::vector<float> without;
-  EXPECT_EQ(RunMany(*MakeTestGroup(*checkpoint_, options, clock_), 64, with_mtp),
-            RunMany(*MakeTestGroup(*checkpoint_, TestGroupOptions(1), clock_), 64, without));
-  EXPECT_EQ(with_mtp, without);
+  options.draft_tokens = 3;
+  const auto group = Create(options);
+  ASSERT_THAT(group, IsOk());
+  EXPECT_EQ((*group)->limits().draft_tokens_max, 3);
+  EXPECT_GT((*group)->memory().cache_bytes_per_block, (*Create(TestGroupOptions(2)))->memory().cache_bytes_per_block)
+      << "the module has a layer of its own";
   const auto no_mtp = OpenOrDie("tests/golden/model/v2");
   EXPECT_THAT(InProcessWorkerGroup::Create(
                   *no_mtp, options, [](int32_t) { return reference::MakeBackend(); }, clock_),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("mtp")));
+              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("draft_tokens"), HasSubstr("MTP"))));
+  options.draft_tokens = kDraftTokensMax + 1;
+  EXPECT_THAT(Create(options), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("wanted 0 to 4")));
 }
 
 TEST_F(WorkerGroupTest, ReportsLoadingOverAllRanks) {

@@ -14,6 +14,7 @@
 #include "scheduler/engine_loop.h"
 #include "scheduler/testing/recording_sink.h"
 #include "worker/model/testing/test_rank.h"
+#include "worker/testing/draftable_checkpoint.h"
 #include "worker/testing/test_group.h"
 
 namespace tessera {
@@ -50,7 +51,7 @@ struct Layout {
   EngineConfig config;
   int32_t num_ranks = 1;
   int32_t num_blocks = 40;
-  bool mtp = false;
+  int32_t draft_tokens = 0;
   bool one_by_one = false;
   int num_rounds = 1;  // the requests come so many times, one round after the other
 };
@@ -64,7 +65,7 @@ Outcome RunAll(const Checkpoint& checkpoint, const Layout& layout) {
   const RealClock clock;
   WorkerGroupOptions options = TestGroupOptions(layout.num_ranks);
   options.num_blocks = layout.num_blocks;
-  options.mtp = layout.mtp;
+  options.draft_tokens = layout.draft_tokens;
   const auto group = MakeTestGroup(checkpoint, options, clock);
   RecordingSink sink;
   EngineLoop loop(layout.config, clock, *group, sink);
@@ -100,7 +101,8 @@ bool Same(const std::vector<PositionLogprobs>& a, const std::vector<PositionLogp
 
 class SameAnswerTest : public testing::TestWithParam<Layout> {
  protected:
-  const std::unique_ptr<Checkpoint> checkpoint_ = OpenOrDie("tests/golden/model/v3");
+  const std::unique_ptr<Checkpoint> original_ = OpenOrDie("tests/golden/model/v3");
+  const std::unique_ptr<Checkpoint> checkpoint_ = MakeDraftable(*original_);
 };
 
 TEST_P(SameAnswerTest, AsAloneOnOneRankWithNothingShared) {
@@ -122,7 +124,10 @@ TEST_P(SameAnswerTest, AsAloneOnOneRankWithNothingShared) {
   if (layout.num_blocks < 20) {
     EXPECT_GT(outcome.status.num_preemptions, 0);
   }
-  EXPECT_EQ(outcome.status.num_draft_tokens > 0, layout.mtp);
+  if (layout.draft_tokens > 0) {
+    EXPECT_GT(outcome.status.num_accepted_by_position[0], 0);
+    EXPECT_LT(outcome.status.num_accepted_by_position[0], outcome.status.num_drafts);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -133,6 +138,16 @@ INSTANTIATE_TEST_SUITE_P(
                     Layout{.name = "TwoRanks", .num_ranks = 2, .num_rounds = 2},
                     Layout{.name = "FourRanks", .num_ranks = 4},
                     Layout{.name = "Preempted", .num_blocks = 12, .num_rounds = 2},
+                    Layout{.name = "OneDraftInChunks",
+                           .config = {.prefill_chunk_tokens_max = 16, .adapts_drafts = false},
+                           .draft_tokens = 1,
+                           .num_rounds = 2},
+                    Layout{.name = "FourDraftsOnFourRanks",
+                           .config = {.adapts_drafts = false},
+                           .num_ranks = 4,
+                           .draft_tokens = 4,
+                           .num_rounds = 2},
+                    Layout{.name = "DraftsWhenTheyPay", .draft_tokens = 3, .num_rounds = 2},
                     Layout{.name = "KeysOfFourBits", .config = {.prefix_cache_key_bits = 4}, .num_rounds = 2}),
     [](const auto& test_info) { return test_info.param.name; });
 

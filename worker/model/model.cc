@@ -44,23 +44,20 @@ absl::Status Model::Logits(std::span<const int32_t> rows, Tensor<float, 2> logit
   TESSERA_CHECK(num_rows <= kLogitRowsMax && logits.dim(0) == num_rows && logits.dim(1) == config_.vocab_size);
   if (num_rows == 0) return absl::OkStatus();
   const Tensor<float, 2> input(head_input_.data(), {num_rows, config_.hidden_size});
-  const Tensor<const float, 2> hidden(hidden_.data(), {num_tokens_, config_.hidden_size});
-  for (int64_t i = 0; i < num_rows; ++i) {
-    const int32_t row = rows[static_cast<size_t>(i)];
-    TESSERA_CHECK(row >= 0 && row < num_tokens_);
-    std::memcpy(input.row(i), hidden.row(row), static_cast<size_t>(config_.hidden_size) * sizeof(float));
-  }
-  TESSERA_RETURN_IF_ERROR(backend_.RmsNorm({.input = input,
-                                            .weight = {weights_.norm.data(), {config_.hidden_size}},
-                                            .epsilon = config_.rms_norm_eps,
-                                            .output = input}));
+  TESSERA_RETURN_IF_ERROR(NormedHidden(rows, input));
   return backend_.Gemm({.input = input, .weight = weights_.lm_head.get(), .output = logits});
 }
 
-absl::Status Model::NormedHidden(Tensor<float, 2> output) {
-  TESSERA_CHECK(output.dim(0) == num_tokens_);
-  if (num_tokens_ == 0) return absl::OkStatus();
-  return backend_.RmsNorm({.input = {hidden_.data(), {num_tokens_, config_.hidden_size}},
+absl::Status Model::NormedHidden(std::span<const int32_t> rows, Tensor<float, 2> output) {
+  TESSERA_CHECK(output.dim(0) == static_cast<int64_t>(rows.size()));
+  if (rows.empty()) return absl::OkStatus();
+  const Tensor<const float, 2> hidden(hidden_.data(), {num_tokens_, config_.hidden_size});
+  for (size_t i = 0; i < rows.size(); ++i) {
+    TESSERA_CHECK(rows[i] >= 0 && rows[i] < num_tokens_);
+    std::memcpy(output.row(static_cast<int64_t>(i)), hidden.row(rows[i]),
+                static_cast<size_t>(config_.hidden_size) * sizeof(float));
+  }
+  return backend_.RmsNorm({.input = output,
                            .weight = {weights_.norm.data(), {config_.hidden_size}},
                            .epsilon = config_.rms_norm_eps,
                            .output = output});

@@ -37,9 +37,9 @@ class Model {
   // logits[i, :] = those of row rows[i] of the last Forward. Requires: rows.size() ≤ kLogitRowsMax.
   absl::Status Logits(std::span<const int32_t> rows, Tensor<float, 2> logits);
 
-  // Copies the states that go into the head (after the final norm), all rows of the last Forward: the MTP module's
-  // input. output: [T, D].
-  absl::Status NormedHidden(Tensor<float, 2> output);
+  // output[i, :] = the state that goes into the head (after the final norm) of row rows[i] of the last Forward: the MTP
+  // module's input.
+  absl::Status NormedHidden(std::span<const int32_t> rows, Tensor<float, 2> output);
 
   void set_observer(LayerObserver observer) { observer_ = std::move(observer); }
   Decoder& decoder() { return decoder_; }

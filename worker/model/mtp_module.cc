@@ -12,6 +12,7 @@ MtpModule::MtpModule(const ModelConfig& config, const ModelWeights& weights, con
     : config_(config), weights_(weights), backend_(backend), decoder_(decoder) {
   TESSERA_CHECK(weights.mtp.has_value());
   const auto values = static_cast<size_t>(limits.step_tokens_max) * static_cast<size_t>(config.hidden_size);
+  input_.resize(values);
   normed_.resize(values);
   pairs_.resize(2 * values);
   hidden_.resize(values);
@@ -19,12 +20,11 @@ MtpModule::MtpModule(const ModelConfig& config, const ModelWeights& weights, con
 }
 
 int64_t MtpModule::WorkspaceBytes(const ModelConfig& config, int32_t step_tokens_max) {
-  return (4 * int64_t{step_tokens_max} + kLogitRowsMax) * config.hidden_size * int64_t{sizeof(float)};
+  return (5 * int64_t{step_tokens_max} + kLogitRowsMax) * config.hidden_size * int64_t{sizeof(float)};
 }
 
-absl::Status MtpModule::Forward(const Batch& batch, Tensor<const float, 2> hidden, PagedLatentCache& cache) {
+absl::Status MtpModule::Forward(const Batch& batch, PagedLatentCache& cache) {
   num_tokens_ = batch.num_tokens();
-  TESSERA_CHECK(hidden.dim(0) == num_tokens_);
   const MtpWeights& mtp = *weights_.mtp;
   const Tensor<float, 2> normed(normed_.data(), {num_tokens_, config_.hidden_size});
   const Tensor<float, 2> output(hidden_.data(), {num_tokens_, config_.hidden_size});
@@ -35,7 +35,7 @@ absl::Status MtpModule::Forward(const Batch& batch, Tensor<const float, 2> hidde
                             .output = output}));
     TESSERA_RETURN_IF_ERROR(Norm(output, mtp.enorm, normed));
     CopyHalf(normed, 0);
-    TESSERA_RETURN_IF_ERROR(Norm(hidden, mtp.hnorm, normed));
+    TESSERA_RETURN_IF_ERROR(Norm(input(num_tokens_), mtp.hnorm, normed));
     CopyHalf(normed, 1);
     TESSERA_RETURN_IF_ERROR(backend_.Gemm({.input = {pairs_.data(), {num_tokens_, 2 * int64_t{config_.hidden_size}}},
                                            .weight = mtp.eh_proj.get(),

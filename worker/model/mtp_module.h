@@ -21,9 +21,12 @@ class MtpModule {
   MtpModule(const ModelConfig& config, const ModelWeights& weights, const ModelLimits& limits, Backend& backend,
             Decoder& decoder);
 
-  // Row t pairs hidden[t, :] with batch.tokens[t], the token that follows it. Positions and slots are those of the
-  // hidden states.
-  absl::Status Forward(const Batch& batch, Tensor<const float, 2> hidden, PagedLatentCache& cache);
+  // h of the next Forward, for the caller to fill in.
+  Tensor<float, 2> input(int64_t num_tokens) { return {input_.data(), {num_tokens, config_.hidden_size}}; }
+
+  // Row t pairs input[t, :] with batch.tokens[t], the token that follows it. Positions and slots are those of h. With
+  // zero tokens it only takes part in the exchange.
+  absl::Status Forward(const Batch& batch, PagedLatentCache& cache);
 
   // h' of all rows of the last Forward.
   Tensor<const float, 2> normed() const { return {normed_.data(), {num_tokens_, config_.hidden_size}}; }
@@ -43,6 +46,7 @@ class MtpModule {
   Backend& backend_;
   Decoder& decoder_;
   int64_t num_tokens_ = 0;
+  std::vector<float> input_;       // [T, D]
   std::vector<float> normed_;      // [T, D]
   std::vector<float> pairs_;       // [T, 2 D]
   std::vector<float> hidden_;      // [T, D]

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -95,16 +96,16 @@ TEST_P(MtpParityTest, LogitsAreThoseOfTheReference) {
   TestRank rank(*checkpoint_, {.mtp = true}, MakeBackend());
   const auto num_tokens = static_cast<int64_t>(golden_.tokens.size());
   RunInChunks(rank, golden_.tokens, static_cast<int32_t>(num_tokens), static_cast<int32_t>(num_tokens), kTable);
-  const int64_t width = rank.config().hidden_size;
-  std::vector<float> hidden(static_cast<size_t>(num_tokens * width));
-  TESSERA_CHECK_OK(rank.model().NormedHidden({hidden.data(), {num_tokens, width}}));
+  std::vector<int32_t> rows(static_cast<size_t>(num_tokens - 1));
+  std::iota(rows.begin(), rows.end(), 0);
+  TESSERA_CHECK_OK(rank.model().NormedHidden(rows, rank.mtp().input(num_tokens - 1)));
 
   rank.builder().Clear();
   rank.builder().Add({.tokens = std::span(golden_.tokens).subspan(1),
                       .num_prompt = static_cast<int32_t>(num_tokens),
                       .block_table = kTable});
   const Batch batch = rank.builder().Build();
-  TESSERA_CHECK_OK(rank.mtp().Forward(batch, {hidden.data(), {num_tokens - 1, width}}, rank.cache()));
+  TESSERA_CHECK_OK(rank.mtp().Forward(batch, rank.cache()));
   const int64_t vocab = rank.config().vocab_size;
   const Golden::Values& wanted = golden_.values.at("mtp_logits");
   std::vector<float> logits(golden_.rows.size() * static_cast<size_t>(vocab));
