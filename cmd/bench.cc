@@ -1,6 +1,7 @@
 // tessera bench: how fast a checkpoint runs on this machine, without server and scheduler, beside what the machine can
 // do at best.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "cmd/engine.h"
 #include "cmd/model_bench.h"
 #include "cmd/process_memory.h"
+#include "cmd/speculation_bench.h"
 #include "cmd/subcommand.h"
 #include "kernels/cpu/machine_peak.h"
 #include "worker/checkpoint/model_sizes.h"
@@ -31,6 +33,8 @@ struct BenchOptions {
   std::vector<int32_t> contexts = {128};
   int32_t steps = 32;
   int32_t repetitions = 3;
+  std::string prompts_path;
+  size_t num_prompts = 20;
   bool json_output = false;
   EngineOptions engine;
 };
@@ -82,14 +86,42 @@ double DecodeStepBytes(const ModelConfig& config, const ModelSizes& sizes, int32
   return bytes + static_cast<double>(sizes.cache_bytes_per_token) * batch * context;
 }
 
+absl::StatusOr<json> RunSpeculation(const BenchOptions& options, const Checkpoint& checkpoint, WorkerPort& plain,
+                                    const Clock& clock) {
+  TESSERA_ASSIGN_OR_RETURN(const auto prompts, ReadPrompts(options.prompts_path, options.num_prompts));
+  EngineOptions with_drafts = options.engine;
+  with_drafts.draft_tokens = std::max(1, options.engine.draft_tokens);
+  TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessWorkerGroup> drafting,
+                           LoadWorkerGroup(checkpoint, with_drafts, 0, clock));
+  TESSERA_ASSIGN_OR_RETURN(const std::vector<SpeculationResult> results,
+                           CompareDrafts(prompts, checkpoint.config().eos_token_ids, plain, *drafting, clock));
+  json rows = json::array();
+  for (size_t count = 0; count < results.size(); ++count) {
+    const SpeculationResult& result = results[count];
+    json accepted = json::array();
+    for (const DraftCounts& drafts : result.drafts) {
+      accepted.push_back(static_cast<double>(drafts.num_accepted) / static_cast<double>(drafts.num_drafted));
+    }
+    rows.push_back({{"drafts", count},
+                    {"tokens", result.num_tokens},
+                    {"tokens_per_second", result.tokens_per_second()},
+                    {"speed_up", result.tokens_per_second() / results[0].tokens_per_second()},
+                    {"tokens_per_step", static_cast<double>(result.num_tokens) / static_cast<double>(result.num_steps)},
+                    {"accepted", accepted}});
+  }
+  return rows;
+}
+
 absl::StatusOr<json> Run(const BenchOptions& options) {
   const RealClock clock;
   TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(options.folder));
   const ModelConfig& config = checkpoint->config();
   const ModelSizes sizes = ComputeSizes(config, nullptr);
   const absl::Time start = clock.Now();
+  EngineOptions plain = options.engine;
+  plain.draft_tokens = 0;
   TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessWorkerGroup> worker,
-                           LoadWorkerGroup(*checkpoint, options.engine, 0, clock));
+                           LoadWorkerGroup(*checkpoint, plain, 0, clock));
   const double load_seconds = absl::ToDoubleSeconds(clock.Now() - start);
   const int threads = NumThreads(options.engine);
   const Machine machine = MeasureMachine(threads);
@@ -119,6 +151,9 @@ absl::StatusOr<json> Run(const BenchOptions& options) {
     }
   }
   result["resident_bytes"] = ResidentBytes();
+  if (!options.prompts_path.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(result["speculation"], RunSpeculation(options, *checkpoint, *worker, clock));
+  }
   return result;
 }
 
@@ -143,6 +178,15 @@ void PrintTable(const json& result) {
                                  row["context_tokens"].get<int>(), row["step_ms"].get<double>(),
                                  row["tokens_per_second"].get<double>(), 100 * row["of_bandwidth"].get<double>());
   }
+  if (!result.contains("speculation")) return;
+  std::cout << "\nspeculation, one sequence\n    drafts      tok/s   speed-up   tok/step   accepted by position\n";
+  for (const json& row : result["speculation"]) {
+    std::cout << absl::StrFormat("  %8d  %9.1f  %9.2f  %9.2f  ", row["drafts"].get<int>(),
+                                 row["tokens_per_second"].get<double>(), row["speed_up"].get<double>(),
+                                 row["tokens_per_step"].get<double>());
+    for (const json& share : row["accepted"]) std::cout << absl::StrFormat("%6.1f %%", 100 * share.get<double>());
+    std::cout << '\n';
+  }
 }
 
 }  // namespace
@@ -160,6 +204,12 @@ void AddBench(CLI::App& app, Runner* run) {
       ->delimiter(',');
   model->add_option("--steps", options->steps, "Decode steps measured (default: 32)")->check(CLI::PositiveNumber);
   model->add_option("--repetitions", options->repetitions, "Prefills measured (default: 3)")
+      ->check(CLI::PositiveNumber);
+  model->add_option(
+      "--prompts", options->prompts_path,
+      "JSON lines with 'prompt_ids', such as tests/golden/demo/heldout.jsonl: decode them greedily without "
+      "the MTP module and with 1 to --mtp drafts (loads the model twice)");
+  model->add_option("--num-prompts", options->num_prompts, "Prompts taken from the file (default: 20)")
       ->check(CLI::PositiveNumber);
   model->add_flag("--json", options->json_output, "Print JSON");
   AddEngineFlags(*model, options->engine);
