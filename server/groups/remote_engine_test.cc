@@ -139,6 +139,7 @@ TEST_F(RemoteEngineTest, CancelReachesTheGroup) {
   ASSERT_THAT(engine->Submit(MakeRequest(1, 500)), IsOk());
   engine->Cancel({1});
   engine->Cancel({2});
+  AwaitThat([&] { return scheduler.group.num_cancelled() == 1; });
   while (sink_.num_finished() == 0) scheduler.group.Step();
   EXPECT_EQ(sink_.Finish(1), FinishReason::kCancelled);
 }

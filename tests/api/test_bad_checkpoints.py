@@ -50,7 +50,7 @@ def test_a_damaged_shard(tmp_path, fault):
     (["--drop", EXPERT], [], EXPERT),
     (["--drop", "lm_head.weight"], [], "lm_head.weight"),
     (["--vocab-size", "500"], [], "vocab_size is 500"),
-    (["--no-mtp"], ["--mtp"], "no multi-token prediction module"),
+    (["--no-mtp"], ["--mtp", "1"], "no multi-token prediction module"),
     ([], ["--ranks", "3"], "1, 2, 4, 8"),
     (["--config-json", '{"num_hidden_layers": 2}'], [], "model.layers.2.eh_proj.weight"),
     (["--config-json", '{"rope_scaling": {"type": "linear", "factor": 4}}'], [], "linear"),

@@ -9,7 +9,7 @@ from conftest import Server
 CONTEXT = 40
 
 
-@pytest.fixture(scope="module", params=[(), ("--mtp",)], ids=["plain", "mtp loaded"])
+@pytest.fixture(scope="module", params=[(), ("--mtp", "2")], ids=["plain", "two drafts"])
 def narrow(request, tmp_path_factory):
     folder = checkpoints.make(tmp_path_factory.mktemp("narrow"))
     running = Server(tmp_path_factory.mktemp("server"), "--context", str(CONTEXT), *checkpoints.SMALL_CACHE,
