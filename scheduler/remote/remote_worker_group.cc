@@ -106,7 +106,7 @@ void RemoteWorkerGroup::Call(const Roster::Call& call) {
   bool is_late = false;
   {
     const MutexLock lock(mutex_);
-    if (Link& opened = links_.at(call.slot); opened.is_open) opened.stream = stream;
+    links_.at(call.slot).stream = stream;
     is_late = !broken_.ok();
   }
   if (is_late) stream->Close();
@@ -259,7 +259,6 @@ void RemoteWorkerGroup::OnClosed(Roster::Slot slot, const absl::Status& status) 
   const MutexLock lock(mutex_);
   Link& link = links_.at(slot);
   link.is_open = false;
-  link.stream.reset();
   if (phase_ == Phase::kGathering) roster_.OnClosed(slot);
   changed_.NotifyAll();
 }
@@ -358,7 +357,7 @@ absl::Status RemoteWorkerGroup::FirstOverdue() {
 std::vector<std::shared_ptr<RemoteWorkerGroup::Stream>> RemoteWorkerGroup::OpenStreams() const {
   std::vector<std::shared_ptr<Stream>> streams;
   for (const auto& [slot, link] : links_) {
-    if (link.stream != nullptr) streams.push_back(link.stream);
+    if (link.is_open && link.stream != nullptr) streams.push_back(link.stream);
   }
   return streams;
 }

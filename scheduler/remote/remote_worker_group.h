@@ -63,12 +63,12 @@ class RemoteWorkerGroup final : public GroupConnection {
 
   enum class Phase { kGathering, kBeginning, kRunning };
 
-  // One call of one worker. The channel goes on a thread of ours: gRPC's cannot end themselves.
+  // One call of one worker. Channel and stream go on a thread of ours (ClientStream::Open says why).
   struct Link {
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<worker_pb::Worker::Stub> stub;
-    std::shared_ptr<Stream> stream;  // null until it is open and after it has ended
-    bool is_open = false;
+    std::shared_ptr<Stream> stream;  // null for a moment at the beginning
+    bool is_open = false;            // until OnClosed
     bool is_ready = false;
     int32_t rank = -1;  // since Begin
     int32_t silent_ticks = 0;

@@ -84,9 +84,9 @@ class ClientStream final : public grpc::ClientBidiReactor<Out, In> {
   }
 
   void OnDone(const grpc::Status& status) override {
-    listener_->OnClosed(FromGrpc(status));
-    listener_.reset();
-    const std::shared_ptr<ClientStream> last = std::move(self_);
+    const std::shared_ptr<StreamListener<In>> listener = std::move(listener_);
+    self_.reset();  // the owner's reference is the last one
+    listener->OnClosed(FromGrpc(status));
   }
 
  private:
