@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<std::string>> ResolveDns(const std::string& name, con
     char text[INET6_ADDRSTRLEN] = {};
     if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) != 0) continue;
     const bool is_v6 = entry->ai_family == AF_INET6;
-    addresses.push_back(absl::StrFormat(is_v6 ? "[%s]:%s" : "%s:%s", text, port));
+    addresses.push_back(is_v6 ? absl::StrFormat("[%s]:%s", text, port) : absl::StrFormat("%s:%s", text, port));
   }
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
