@@ -30,7 +30,7 @@ absl::Status CheckSequence(const OpenRequest& request, const SequenceResult& res
     return absl::InternalError(absl::StrFormat("rank %d: sequence %d has %d tokens of at most %d and has not ended",
                                                request.rank, result.sequence.value, num_generated, max_tokens));
   }
-  const auto num_tokens_max = static_cast<size_t>(1 + request.drafts_of_step(step));
+  const size_t num_tokens_max = 1 + static_cast<size_t>(request.drafts_of_step(step));
   if (result.tokens.size() > num_tokens_max) {
     return absl::InternalError(absl::StrFormat("rank %d: sequence %d got %d tokens in step %d, wanted at most %d",
                                                request.rank, result.sequence.value, result.tokens.size(), step,

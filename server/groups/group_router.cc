@@ -30,7 +30,7 @@ bool IsEmpty(const RequestTokens& tokens) {
 }  // namespace
 
 GroupRouter::GroupRouter(RouterConfig config, const Clock& clock, TokenSink& sink, MakePort make_port)
-    : config_(std::move(config)), clock_(clock), sink_(sink), make_port_(std::move(make_port)) {}
+    : config_(config), clock_(clock), sink_(sink), make_port_(std::move(make_port)) {}
 
 GroupRouter::~GroupRouter() { Stop(); }
 
