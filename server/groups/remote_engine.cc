@@ -45,7 +45,7 @@ struct RemoteEngine::Listener final : public wire::StreamListener<EngineMessage>
 };
 
 std::shared_ptr<grpc::Channel> MakeGroupChannel(const std::string& address,
-                                                std::shared_ptr<grpc::ChannelCredentials> credentials,
+                                                const std::shared_ptr<grpc::ChannelCredentials>& credentials,
                                                 const std::string& peer_name) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(wire::kMessageBytesMax);
@@ -57,7 +57,7 @@ std::shared_ptr<grpc::Channel> MakeGroupChannel(const std::string& address,
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // no connection is shared with another channel
   if (!peer_name.empty()) arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, peer_name);
-  return grpc::CreateCustomChannel(address, std::move(credentials), arguments);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 RemoteEngine::RemoteEngine(RemoteEngineConfig config, std::shared_ptr<grpc::Channel> channel, ModelPin& pin,

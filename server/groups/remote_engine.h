@@ -35,7 +35,7 @@ struct RemoteEngineConfig {
 // A channel to a scheduler, made to notice a peer that is gone and to find one that is back, both within seconds.
 // `peer_name`: what its certificate must name, if that is not the address's host; empty: the host.
 std::shared_ptr<grpc::Channel> MakeGroupChannel(const std::string& address,
-                                                std::shared_ptr<grpc::ChannelCredentials> credentials,
+                                                const std::shared_ptr<grpc::ChannelCredentials>& credentials,
                                                 const std::string& peer_name);
 
 // A worker group of another process. Connects for ever with backoff, in whatever order the processes start; while no

@@ -15,7 +15,7 @@ std::shared_ptr<EventStream> EventStream::Make(grpc::CallbackServerContext* cont
   return stream;
 }
 
-void EventStream::Attach(std::shared_ptr<GenerateStream> stream, std::string request_id, bool with_ids) {
+void EventStream::Attach(const std::shared_ptr<GenerateStream>& stream, std::string request_id, bool with_ids) {
   bool is_cancelled = false;
   {
     MutexLock lock(mutex_);

@@ -26,7 +26,7 @@ class EventStream final : public grpc::ServerWriteReactor<v1::GenerateEvent>,
                                            std::shared_ptr<AccessRecord> access);
 
   // One of these, once, from any thread: the request runs, or it is refused.
-  void Attach(std::shared_ptr<GenerateStream> stream, std::string request_id, bool with_ids);
+  void Attach(const std::shared_ptr<GenerateStream>& stream, std::string request_id, bool with_ids);
   void Refuse(const absl::Status& status);
 
   void OnEventsReady() override { Pump(); }
