@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "cmd/bench_steps.h"
 #include "cmd/engine.h"
 #include "cmd/model_bench.h"
 #include "cmd/process_memory.h"
@@ -86,15 +87,16 @@ double DecodeStepBytes(const ModelConfig& config, const ModelSizes& sizes, int32
   return bytes + static_cast<double>(sizes.cache_bytes_per_token) * batch * context;
 }
 
-absl::StatusOr<json> RunSpeculation(const BenchOptions& options, const Checkpoint& checkpoint, WorkerPort& plain,
+absl::StatusOr<json> RunSpeculation(const BenchOptions& options, const Checkpoint& checkpoint, BenchSteps& plain,
                                     const Clock& clock) {
   TESSERA_ASSIGN_OR_RETURN(const auto prompts, ReadPrompts(options.prompts_path, options.num_prompts));
   EngineOptions with_drafts = options.engine;
   with_drafts.draft_tokens = std::max(1, options.engine.draft_tokens);
   TESSERA_ASSIGN_OR_RETURN(const std::unique_ptr<InProcessWorkerGroup> drafting,
                            LoadWorkerGroup(checkpoint, with_drafts, 0, clock));
+  BenchSteps drafting_steps(*drafting);
   TESSERA_ASSIGN_OR_RETURN(const std::vector<SpeculationResult> results,
-                           CompareDrafts(prompts, checkpoint.config().eos_token_ids, plain, *drafting, clock));
+                           CompareDrafts(prompts, checkpoint.config().eos_token_ids, plain, drafting_steps, clock));
   json rows = json::array();
   for (size_t count = 0; count < results.size(); ++count) {
     const SpeculationResult& result = results[count];
@@ -130,7 +132,8 @@ absl::StatusOr<json> Run(const BenchOptions& options) {
       {"model", options.folder},    {"precision", options.engine.precision}, {"ranks", options.engine.num_ranks},
       {"machine", ToJson(machine)}, {"load_seconds", load_seconds},          {"prefill", json::array()},
       {"decode", json::array()}};
-  ModelBench bench(*worker, clock);
+  BenchSteps steps(*worker);
+  ModelBench bench(steps, clock);
   TESSERA_RETURN_IF_ERROR(bench.Decode(1, 16, 4).status());  // caches and page tables warm
   for (const int32_t tokens : options.prefill) {
     TESSERA_ASSIGN_OR_RETURN(const PrefillResult prefill, bench.Prefill(tokens, options.repetitions));
@@ -152,7 +155,7 @@ absl::StatusOr<json> Run(const BenchOptions& options) {
   }
   result["resident_bytes"] = ResidentBytes();
   if (!options.prompts_path.empty()) {
-    TESSERA_ASSIGN_OR_RETURN(result["speculation"], RunSpeculation(options, *checkpoint, *worker, clock));
+    TESSERA_ASSIGN_OR_RETURN(result["speculation"], RunSpeculation(options, *checkpoint, steps, clock));
   }
   return result;
 }

@@ -17,24 +17,10 @@ absl::Duration Median(std::vector<absl::Duration> durations) {
 
 }  // namespace
 
-ModelBench::ModelBench(WorkerPort& worker, const Clock& clock) : worker_(worker), clock_(clock) {}
-
-void ModelBench::Submit(StepPlan plan, int32_t num_tokens) {
-  const auto num_ranks = static_cast<size_t>(worker_.limits().num_ranks);
-  plan.step = next_step_++;
-  plan.tokens_per_rank.assign(num_ranks, 0);
-  plan.tokens_per_rank[0] = num_tokens;
-  std::vector<StepPlan> plans(num_ranks);
-  for (StepPlan& idle : plans) {
-    idle.step = plan.step;
-    idle.tokens_per_rank = plan.tokens_per_rank;
-  }
-  plans[0] = std::move(plan);
-  worker_.Submit(std::move(plans));
-}
+ModelBench::ModelBench(BenchSteps& steps, const Clock& clock) : steps_(steps), clock_(clock) {}
 
 absl::Status ModelBench::Start(int32_t count, int32_t prompt_tokens, int32_t num_new) {
-  const WorkerLimits& limits = worker_.limits();
+  const WorkerLimits& limits = steps_.limits();
   const int32_t tokens = prompt_tokens + num_new;
   const int32_t blocks = (tokens + limits.block_tokens - 1) / limits.block_tokens;
   if (count > limits.sequences_max || tokens > limits.context_tokens_max ||
@@ -46,7 +32,7 @@ absl::Status ModelBench::Start(int32_t count, int32_t prompt_tokens, int32_t num
   StepPlan plan;
   int32_t planned = 0;
   for (int32_t s = 0; s < count; ++s) {
-    AddedSequence added{.sequence = {next_sequence_++}, .max_tokens = num_new + 1};
+    AddedSequence added{.sequence = steps_.NewSequence(), .max_tokens = num_new + 1};
     for (int32_t t = 0; t < prompt_tokens; ++t) {
       random_ = random_ * 6364136223846793005U + 1442695040888963407U;
       added.prompt.push_back(static_cast<TokenId>((random_ >> 33) % static_cast<uint64_t>(limits.vocab_size)));
@@ -62,19 +48,20 @@ absl::Status ModelBench::Start(int32_t count, int32_t prompt_tokens, int32_t num
       planned += chunk;
       left -= chunk;
       if (planned == limits.step_tokens_max) {
-        Submit(std::exchange(plan, {}), std::exchange(planned, 0));
-        TESSERA_RETURN_IF_ERROR(worker_.Receive().status());
+        steps_.Submit(std::exchange(plan, {}));
+        planned = 0;
+        TESSERA_RETURN_IF_ERROR(steps_.Receive().status());
       }
     }
   }
   if (planned == 0) return absl::OkStatus();
-  Submit(std::move(plan), planned);
-  return worker_.Receive().status();
+  steps_.Submit(std::move(plan));
+  return steps_.Receive().status();
 }
 
 absl::Status ModelBench::FreeAll() {
-  Submit({.freed = std::exchange(running_, {})}, 0);
-  return worker_.Receive().status();
+  steps_.Submit({.freed = std::exchange(running_, {})});
+  return steps_.Receive().status();
 }
 
 absl::StatusOr<PrefillResult> ModelBench::Prefill(int32_t prompt_tokens, int repetitions) {
@@ -93,11 +80,11 @@ absl::StatusOr<DecodeResult> ModelBench::Decode(int32_t batch, int32_t context_t
   StepPlan plan;
   for (const SequenceId sequence : running_) plan.slices.push_back({sequence, 1});
   std::vector<absl::Duration> durations;
-  Submit(plan, batch);
+  steps_.Submit(plan);
   for (int32_t i = 0; i < num_steps; ++i) {
     const absl::Time start = clock_.Now();
-    if (i + 1 < num_steps) Submit(plan, batch);  // one step ahead, as the scheduler does
-    TESSERA_RETURN_IF_ERROR(worker_.Receive().status());
+    if (i + 1 < num_steps) steps_.Submit(plan);  // one step ahead, as the scheduler does
+    TESSERA_RETURN_IF_ERROR(steps_.Receive().status());
     durations.push_back(clock_.Now() - start);
   }
   TESSERA_RETURN_IF_ERROR(FreeAll());

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
-#include "scheduler/contract/worker_port.h"
+#include "cmd/bench_steps.h"
 
 namespace tessera {
 
@@ -24,10 +24,10 @@ struct DecodeResult {
 };
 
 // Drives a worker group by hand, without server or scheduler: what the engine could reach at best. Prompts are random
-// tokens of a fixed seed. All sequences live on rank 0; other ranks take part in the exchange.
+// tokens of a fixed seed.
 class ModelBench {
  public:
-  ModelBench(WorkerPort& worker, const Clock& clock);
+  ModelBench(BenchSteps& steps, const Clock& clock);
 
   // OutOfRange if the worker's limits are too small for the measurement.
   absl::StatusOr<PrefillResult> Prefill(int32_t prompt_tokens, int repetitions);
@@ -37,12 +37,9 @@ class ModelBench {
   // Adds `count` sequences of `prompt_tokens` with room for `num_new` more and runs their prompts.
   absl::Status Start(int32_t count, int32_t prompt_tokens, int32_t num_new);
   absl::Status FreeAll();
-  void Submit(StepPlan plan, int32_t num_tokens);
 
-  WorkerPort& worker_;
+  BenchSteps& steps_;
   const Clock& clock_;
-  int64_t next_step_ = 1;
-  int64_t next_sequence_ = 1;
   uint64_t random_ = 0x9E3779B97F4A7C15;
   std::vector<SequenceId> running_;
 };

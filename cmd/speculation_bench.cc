@@ -32,13 +32,13 @@ absl::StatusOr<std::vector<std::vector<TokenId>>> ReadPrompts(const std::string&
   return prompts;
 }
 
-SpeculationBench::SpeculationBench(WorkerPort& worker, std::vector<TokenId> stop_tokens, int32_t max_tokens,
+SpeculationBench::SpeculationBench(BenchSteps& steps, std::vector<TokenId> stop_tokens, int32_t max_tokens,
                                    const Clock& clock)
-    : worker_(worker), stop_tokens_(std::move(stop_tokens)), max_tokens_(max_tokens), clock_(clock) {}
+    : steps_(steps), stop_tokens_(std::move(stop_tokens)), max_tokens_(max_tokens), clock_(clock) {}
 
 absl::StatusOr<std::vector<TokenId>> SpeculationBench::Decode(std::span<const TokenId> prompt, int32_t draft_tokens,
                                                               SpeculationResult& result) {
-  const WorkerLimits& limits = worker_.limits();
+  const WorkerLimits& limits = steps_.limits();
   const auto num_prompt = static_cast<int32_t>(prompt.size());
   const int32_t num_tokens = num_prompt + max_tokens_;
   const int32_t blocks = (num_tokens + limits.block_tokens - 1) / limits.block_tokens;
@@ -47,7 +47,7 @@ absl::StatusOr<std::vector<TokenId>> SpeculationBench::Decode(std::span<const To
         "a prompt of %d tokens and %d more: the worker has room for steps of %d tokens, a context of %d and %d blocks",
         num_prompt, max_tokens_, limits.step_tokens_max, limits.context_tokens_max, limits.num_blocks));
   }
-  const SequenceId id{next_sequence_++};
+  const SequenceId id = steps_.NewSequence();
   AppendedBlocks appended{.sequence = id};
   for (int32_t block = 0; block < blocks; ++block) appended.blocks.push_back(block);
   AddedSequence added{.sequence = id,
@@ -55,46 +55,30 @@ absl::StatusOr<std::vector<TokenId>> SpeculationBench::Decode(std::span<const To
                       .sampling = {.temperature = 0},
                       .max_tokens = max_tokens_,
                       .stop_tokens = stop_tokens_};
-  Submit({.draft_tokens = draft_tokens,
-          .added = {std::move(added)},
-          .blocks = {std::move(appended)},
-          .slices = {{id, num_prompt}}});
+  steps_.Submit({.draft_tokens = draft_tokens,
+                 .added = {std::move(added)},
+                 .blocks = {std::move(appended)},
+                 .slices = {{id, num_prompt}}});
   std::vector<TokenId> tokens;
   TESSERA_ASSIGN_OR_RETURN(bool ended, Receive(tokens, result));
   const absl::Time start = clock_.Now();
   const StepPlan decode{.draft_tokens = draft_tokens, .slices = {{id, 1 + draft_tokens}}};
-  if (!ended) Submit(decode);
+  if (!ended) steps_.Submit(decode);
   while (!ended) {
-    Submit(decode);  // a step ahead: of no use only when the one before it is the last
+    steps_.Submit(decode);  // a step ahead: of no use only when the one before it is the last
     ++result.num_steps;
     TESSERA_ASSIGN_OR_RETURN(ended, Receive(tokens, result));
     if (ended) result.duration += clock_.Now() - start;
-    if (ended) TESSERA_RETURN_IF_ERROR(worker_.Receive().status());
+    if (ended) TESSERA_RETURN_IF_ERROR(steps_.Receive().status());
   }
   result.num_tokens += static_cast<int64_t>(tokens.size()) - 1;  // the first is the prompt's
-  Submit({.freed = {id}});
-  TESSERA_RETURN_IF_ERROR(worker_.Receive().status());
+  steps_.Submit({.freed = {id}});
+  TESSERA_RETURN_IF_ERROR(steps_.Receive().status());
   return tokens;
 }
 
-void SpeculationBench::Submit(StepPlan plan) {
-  const auto num_ranks = static_cast<size_t>(worker_.limits().num_ranks);
-  plan.step = next_step_++;
-  plan.tokens_per_rank.assign(num_ranks, 0);
-  for (const Slice& slice : plan.slices) plan.tokens_per_rank[0] += slice.num_tokens;
-  std::vector<StepPlan> plans(num_ranks);
-  for (StepPlan& idle : plans) {
-    idle.step = plan.step;
-    idle.tokens_per_rank = plan.tokens_per_rank;
-    idle.draft_tokens = plan.draft_tokens;
-  }
-  plans[0] = std::move(plan);
-  worker_.Submit(std::move(plans));
-}
-
 absl::StatusOr<bool> SpeculationBench::Receive(std::vector<TokenId>& tokens, SpeculationResult& result) {
-  TESSERA_ASSIGN_OR_RETURN(const std::vector<StepResult> results, worker_.Receive());
-  const StepResult& step = results[0];
+  TESSERA_ASSIGN_OR_RETURN(const StepResult step, steps_.Receive());
   if (result.drafts.size() < step.drafts.size()) result.drafts.resize(step.drafts.size());
   for (size_t i = 0; i < step.drafts.size(); ++i) {
     result.drafts[i].num_drafted += step.drafts[i].num_drafted;
@@ -108,8 +92,8 @@ absl::StatusOr<bool> SpeculationBench::Receive(std::vector<TokenId>& tokens, Spe
 }
 
 absl::StatusOr<std::vector<SpeculationResult>> CompareDrafts(const std::vector<std::vector<TokenId>>& prompts,
-                                                             const std::vector<TokenId>& stop_tokens, WorkerPort& plain,
-                                                             WorkerPort& drafting, const Clock& clock) {
+                                                             const std::vector<TokenId>& stop_tokens, BenchSteps& plain,
+                                                             BenchSteps& drafting, const Clock& clock) {
   constexpr int32_t kTokensMax = 512;  // of one answer
   SpeculationBench plain_bench(plain, stop_tokens, kTokensMax, clock);
   SpeculationBench drafting_bench(drafting, stop_tokens, kTokensMax, clock);

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
-#include "scheduler/contract/worker_port.h"
+#include "cmd/bench_steps.h"
 
 namespace tessera {
 
@@ -31,29 +31,26 @@ struct SpeculationResult {
 class SpeculationBench {
  public:
   // `stop_tokens` end a sequence, else max_tokens do.
-  SpeculationBench(WorkerPort& worker, std::vector<TokenId> stop_tokens, int32_t max_tokens, const Clock& clock);
+  SpeculationBench(BenchSteps& steps, std::vector<TokenId> stop_tokens, int32_t max_tokens, const Clock& clock);
 
   // Returns the tokens and adds to `result`.
   absl::StatusOr<std::vector<TokenId>> Decode(std::span<const TokenId> prompt, int32_t draft_tokens,
                                               SpeculationResult& result);
 
  private:
-  void Submit(StepPlan plan);
   // Waits for the oldest step and appends its tokens. True if the sequence has ended.
   absl::StatusOr<bool> Receive(std::vector<TokenId>& tokens, SpeculationResult& result);
 
-  WorkerPort& worker_;
+  BenchSteps& steps_;
   const std::vector<TokenId> stop_tokens_;
   const int32_t max_tokens_;
   const Clock& clock_;
-  int64_t next_step_ = 1;
-  int64_t next_sequence_ = 1;
 };
 
 // Decodes the prompts on `plain`, then on `drafting` with 1 to its draft_tokens_max drafts: in turn for each prompt, so
 // that whatever else the machine does touches all alike. Results by the number of drafts. Internal if tokens differ.
 absl::StatusOr<std::vector<SpeculationResult>> CompareDrafts(const std::vector<std::vector<TokenId>>& prompts,
-                                                             const std::vector<TokenId>& stop_tokens, WorkerPort& plain,
-                                                             WorkerPort& drafting, const Clock& clock);
+                                                             const std::vector<TokenId>& stop_tokens, BenchSteps& plain,
+                                                             BenchSteps& drafting, const Clock& clock);
 
 }  // namespace tessera
