@@ -53,7 +53,7 @@ void Begin(const RouteContext& context, Api api, HttpRequest http,
 }
 
 HttpHandler MakeHandler(const RouteContext& context, Api api) {
-  return [context, api](HttpRequest http, std::shared_ptr<Exchange> exchange) -> std::shared_ptr<Responder> {
+  return [context, api](HttpRequest http, const std::shared_ptr<Exchange>& exchange) -> std::shared_ptr<Responder> {
     auto responder = std::make_shared<GenerateResponder>(exchange);
     auto shared_http = std::make_shared<HttpRequest>(std::move(http));
     if (!context.work.TryRun(

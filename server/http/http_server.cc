@@ -102,17 +102,21 @@ void HttpServer::OnAccept(error_code error, tcp::socket socket) {
   {
     MutexLock lock(mutex_);
     is_full = connections_.size() >= static_cast<size_t>(shared_.config.connections_max);
-    if (!is_full) {
-      auto connection = std::make_shared<Connection>(MakeStream(std::move(socket)), shared_);
-      connections_.push_back(connection);
-      connection->Start();
-    }
   }
-  if (is_full && tls_ == nullptr) {  // a TLS client would have to be greeted first
-    HttpResponse response = ErrorResponse(absl::UnavailableError("too many connections; try again later"));
-    const std::string data = FormatHead(response, BodyFraming::kLength, /*keep_alive=*/false, "-") + response.body;
-    socket.non_blocking(true, error);
-    socket.write_some(asio::buffer(data), error);
+  if (is_full) {
+    if (tls_ == nullptr) {  // a TLS client would have to be greeted first
+      HttpResponse response = ErrorResponse(absl::UnavailableError("too many connections; try again later"));
+      const std::string data = FormatHead(response, BodyFraming::kLength, /*keep_alive=*/false, "-") + response.body;
+      socket.non_blocking(true, error);
+      socket.write_some(asio::buffer(data), error);
+    }
+    return Accept();
+  }
+  {
+    MutexLock lock(mutex_);
+    auto connection = std::make_shared<Connection>(MakeStream(std::move(socket)), shared_);
+    connections_.push_back(connection);
+    connection->Start();
   }
   Accept();
 }
