@@ -17,7 +17,7 @@ enum class Asks { kOnce, kAgainAndAgain };
 // Wraps what can be answered at once.
 template <typename Answer>
 HttpHandler AtOnce(Answer answer, Asks asks = Asks::kOnce) {
-  return [answer = std::move(answer), asks](HttpRequest request, std::shared_ptr<Exchange> exchange) {
+  return [answer = std::move(answer), asks](HttpRequest request, const std::shared_ptr<Exchange>& exchange) {
     request.access->is_probe = asks == Asks::kAgainAndAgain;
     exchange->Respond(answer(request));
     return std::shared_ptr<Responder>();

@@ -60,7 +60,7 @@ absl::StatusOr<Json> Detokenize(const GenerationService& service, const std::str
 using Job = absl::StatusOr<Json> (*)(const GenerationService&, const std::string&);
 
 HttpHandler MakeHandler(const RouteContext& context, Job job) {
-  return [context, job](HttpRequest http, std::shared_ptr<Exchange> exchange) -> std::shared_ptr<Responder> {
+  return [context, job](HttpRequest http, const std::shared_ptr<Exchange>& exchange) -> std::shared_ptr<Responder> {
     auto responder = std::make_shared<JobResponder>(exchange);
     if (!context.work.TryRun(
             [context, job, responder, body = std::move(http.body), share = std::move(http.body_share)] {
