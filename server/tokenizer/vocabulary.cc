@@ -27,7 +27,9 @@ const Json& Member(const Json& object, const char* key) {
 }
 
 bool IsFalse(const Json& value) { return value.is_null() || value == false; }
-bool IsEmptyText(const Json& value) { return value.is_null() || value == ""; }
+bool IsEmptyText(const Json& value) {
+  return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty());
+}
 
 // Reads one tokenizer.json. The document outlives it, so names are views into it.
 class VocabularyReader {

@@ -8,8 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -38,7 +38,8 @@ std::string Numeric(const sockaddr* address) {
 absl::StatusOr<std::vector<HostAddress>> HostAddresses() {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) {
-    return absl::UnavailableError(absl::StrFormat("exchange: cannot list the interfaces: %s", std::strerror(errno)));
+    return absl::UnavailableError(
+        absl::StrFormat("exchange: cannot list the interfaces: %s", std::generic_category().message(errno)));
   }
   const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, &::freeifaddrs);
   std::vector<HostAddress> found;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
@@ -36,7 +36,7 @@ absl::StatusOr<std::byte*> Map(int file_descriptor, int64_t bytes, int protectio
   void* memory = ::mmap(nullptr, static_cast<size_t>(bytes), protection, flags, file_descriptor, 0);
   if (memory == MAP_FAILED) {
     return absl::ResourceExhaustedError(
-        absl::StrFormat("exchange: cannot map %d bytes: %s", bytes, std::strerror(errno)));
+        absl::StrFormat("exchange: cannot map %d bytes: %s", bytes, std::generic_category().message(errno)));
   }
   return static_cast<std::byte*>(memory);
 }
@@ -54,8 +54,8 @@ absl::StatusOr<std::shared_ptr<Segment>> Segment::CreateShared(const Layout& lay
   const int64_t bytes = TotalBytes(layout);
   const int file_descriptor = ::memfd_create("tessera-exchange", MFD_CLOEXEC);
   if (file_descriptor < 0 || ::ftruncate(file_descriptor, bytes) != 0) {
-    const absl::Status failed = absl::ResourceExhaustedError(
-        absl::StrFormat("exchange: cannot make %d bytes of shared memory: %s", bytes, std::strerror(errno)));
+    const absl::Status failed = absl::ResourceExhaustedError(absl::StrFormat(
+        "exchange: cannot make %d bytes of shared memory: %s", bytes, std::generic_category().message(errno)));
     if (file_descriptor >= 0) ::close(file_descriptor);
     return failed;
   }
@@ -73,7 +73,7 @@ absl::StatusOr<std::shared_ptr<const Segment>> Segment::Open(int32_t process, in
   const int mine = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (mine < 0) {
     return absl::UnavailableError(absl::StrFormat("exchange: cannot open the shared memory of process %d (%s): %s",
-                                                  process, path, std::strerror(errno)));
+                                                  process, path, std::generic_category().message(errno)));
   }
   const int64_t bytes = TotalBytes(layout);
   struct stat info {};

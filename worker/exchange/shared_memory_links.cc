@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -156,7 +156,7 @@ absl::StatusOr<ProcessWatch> ProcessWatch::Open(int32_t process) {
   watch.file_descriptor_ = static_cast<int>(::syscall(SYS_pidfd_open, process, 0));
   if (watch.file_descriptor_ < 0) {
     return absl::UnavailableError(
-        absl::StrFormat("exchange: cannot watch process %d: %s", process, std::strerror(errno)));
+        absl::StrFormat("exchange: cannot watch process %d: %s", process, std::generic_category().message(errno)));
   }
   return watch;
 }

@@ -50,8 +50,8 @@ std::vector<int32_t> FillNode(std::span<const double> load, std::span<const int3
   const int32_t slots_per_rank = num_slots / num_ranks;
   std::vector<int32_t> slot_expert(static_cast<size_t>(num_slots));
   for (size_t i = 0; i < copies.size(); ++i) {
-    slot_expert[static_cast<size_t>(packing.pack[i] * slots_per_rank + packing.place[i])] =
-        experts[static_cast<size_t>(copies[i])];
+    const size_t first = static_cast<size_t>(packing.pack[i]) * static_cast<size_t>(slots_per_rank);
+    slot_expert[first + static_cast<size_t>(packing.place[i])] = experts[static_cast<size_t>(copies[i])];
   }
   return slot_expert;
 }
