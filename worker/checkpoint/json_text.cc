@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <system_error>
 #include <unordered_set>
 #include <vector>
 
@@ -97,7 +97,7 @@ class DuplicateKeys {
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t bytes_max) {
   struct stat info = {};
   if (stat(path.c_str(), &info) != 0) {
-    const std::string text = absl::StrFormat("%s: %s", path, std::strerror(errno));
+    const std::string text = absl::StrFormat("%s: %s", path, std::generic_category().message(errno));
     return errno == ENOENT ? absl::NotFoundError(text) : absl::FailedPreconditionError(text);
   }
   if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(absl::StrFormat("%s: not a regular file", path));
@@ -108,7 +108,8 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t bytes_
   std::ifstream file(path, std::ios::binary);
   std::string text(static_cast<size_t>(info.st_size), '\0');
   if (!file || !file.read(text.data(), static_cast<std::streamsize>(text.size()))) {
-    return absl::FailedPreconditionError(absl::StrFormat("%s: cannot be read: %s", path, std::strerror(errno)));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s: cannot be read: %s", path, std::generic_category().message(errno)));
   }
   return text;
 }

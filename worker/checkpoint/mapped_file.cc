@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -15,7 +15,8 @@ namespace tessera {
 namespace {
 
 absl::Status Failed(const std::string& path, std::string_view what) {
-  return absl::FailedPreconditionError(absl::StrFormat("%s: %s: %s", path, what, std::strerror(errno)));
+  return absl::FailedPreconditionError(
+      absl::StrFormat("%s: %s: %s", path, what, std::generic_category().message(errno)));
 }
 
 }  // namespace
