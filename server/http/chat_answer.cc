@@ -104,7 +104,8 @@ Json ChatAnswer::UsageChunk(const Usage& usage) {
 }
 
 void ChatAnswer::Gather(ChoiceDelta delta) {
-  AppendDelta(std::move(delta), gathered_[static_cast<size_t>(delta.choice_index)]);
+  ChoiceDelta& whole = gathered_[static_cast<size_t>(delta.choice_index)];
+  AppendDelta(std::move(delta), whole);
 }
 
 Json ChatAnswer::Whole(const Usage& usage) {

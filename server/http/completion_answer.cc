@@ -71,7 +71,8 @@ Json CompletionAnswer::UsageChunk(const Usage& usage) {
 }
 
 void CompletionAnswer::Gather(ChoiceDelta delta) {
-  AppendDelta(std::move(delta), gathered_[static_cast<size_t>(delta.choice_index)]);
+  ChoiceDelta& whole = gathered_[static_cast<size_t>(delta.choice_index)];
+  AppendDelta(std::move(delta), whole);
 }
 
 Json CompletionAnswer::Whole(const Usage& usage) {

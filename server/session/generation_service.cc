@@ -75,10 +75,10 @@ void GenerationService::Dispatch(TokenBatch batch) {
   }
 }
 
-RequestId GenerationService::Route(std::shared_ptr<Generation> generation) {
+RequestId GenerationService::Route(const std::shared_ptr<Generation>& generation) {
   const RequestId id{next_request_id_.fetch_add(1)};
   MutexLock lock(mutex_);
-  routes_.emplace(id, std::move(generation));
+  routes_.emplace(id, generation);
   return id;
 }
 

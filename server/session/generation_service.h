@@ -86,7 +86,7 @@ class GenerationService final : public TokenSink {
   using Strand = boost::asio::strand<boost::asio::thread_pool::executor_type>;
 
   Strand MakeStrand() { return boost::asio::make_strand(stream_pool_.get_executor()); }
-  RequestId Route(std::shared_ptr<Generation> generation);  // makes an id whose tokens go to the generation
+  RequestId Route(const std::shared_ptr<Generation>& generation);  // makes an id whose tokens go to the generation
   void Unroute(RequestId id);
   void OnEnded(const std::shared_ptr<Generation>& generation);
   void Dispatch(TokenBatch batch);
