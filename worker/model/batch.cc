@@ -43,8 +43,8 @@ Batch BatchBuilder::Build() {
     placed.first_prompt_row += num_generated_;
     Write(placed);
   }
-  const auto num_tokens = static_cast<size_t>(num_generated_ + num_prompt_);
   const auto num_generated = static_cast<size_t>(num_generated_);
+  const size_t num_tokens = num_generated + static_cast<size_t>(num_prompt_);
   return {.tokens = {tokens_.data(), num_tokens},
           .positions = {positions_.data(), num_tokens},
           .slots = {slots_.data(), num_tokens},
@@ -74,8 +74,10 @@ void BatchBuilder::Write(const Placed& placed) {
 void BatchBuilder::WriteRows(const SequenceSlice& slice, int32_t offset, int32_t count, int32_t row) {
   const int32_t first_position = slice.first_position < 0 ? slice.first_index : slice.first_position;
   for (int32_t i = 0; i < count; ++i) {
-    tokens_[static_cast<size_t>(row + i)] = slice.tokens[static_cast<size_t>(offset + i)];
-    positions_[static_cast<size_t>(row + i)] = first_position + offset + i;
+    const int32_t to = row + i;
+    const int32_t from = offset + i;
+    tokens_[static_cast<size_t>(to)] = slice.tokens[static_cast<size_t>(from)];
+    positions_[static_cast<size_t>(to)] = first_position + from;
   }
   MapSlots(slice.block_table, slice.first_index + offset,
            {slots_.data() + static_cast<size_t>(row), static_cast<size_t>(count)});
