@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
-#include "scheduler/remote/status_totals.h"
+#include "scheduler/contract/status_totals.h"
 #include "spdlog/spdlog.h"
 
 namespace tessera {

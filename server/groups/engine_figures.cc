@@ -1,20 +1,12 @@
 #include "server/groups/engine_figures.h"
 
 #include <algorithm>
-#include <array>
 
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "scheduler/contract/status_totals.h"
 
 namespace tessera {
-namespace {
-
-template <size_t N>
-void AddEach(const std::array<int64_t, N>& from, std::array<int64_t, N>& to) {
-  for (size_t i = 0; i < N; ++i) to[i] += from[i];
-}
-
-}  // namespace
 
 absl::Status CheckRequest(const Request& request, const EngineLimits& limits) {
   TESSERA_RETURN_IF_ERROR(Validate(request, limits.vocab_size));
@@ -26,25 +18,6 @@ absl::Status CheckRequest(const Request& request, const EngineLimits& limits) {
       request.prompt.size(), request.max_tokens, most, limits.context_tokens_max, limits.cache_tokens_per_rank));
 }
 
-void AddCounters(const EngineStatus& from, EngineStatus& to) {
-  to.num_steps += from.num_steps;
-  to.num_preemptions += from.num_preemptions;
-  to.num_prompt_tokens += from.num_prompt_tokens;
-  to.num_generated_tokens += from.num_generated_tokens;
-  to.num_cached_prompt_tokens += from.num_cached_prompt_tokens;
-  to.num_prefix_cache_queries += from.num_prefix_cache_queries;
-  to.num_prefix_cache_hits += from.num_prefix_cache_hits;
-  to.num_prefix_cache_collisions += from.num_prefix_cache_collisions;
-  to.num_drafts += from.num_drafts;
-  to.num_draft_tokens += from.num_draft_tokens;
-  to.num_failed_numeric += from.num_failed_numeric;
-  to.num_refused += from.num_refused;
-  to.num_step_tokens += from.num_step_tokens;
-  AddEach(from.num_finished, to.num_finished);
-  AddEach(from.num_steps_by_tokens, to.num_steps_by_tokens);
-  AddEach(from.num_accepted_by_position, to.num_accepted_by_position);
-}
-
 void AddFigures(const EngineStatus& from, EngineStatus& to) {
   AddCounters(from, to);
   to.num_waiting += from.num_waiting;
@@ -52,7 +25,6 @@ void AddFigures(const EngineStatus& from, EngineStatus& to) {
   to.num_blocks_used += from.num_blocks_used;
   to.num_blocks_total += from.num_blocks_total;
   to.num_waiting_tokens += from.num_waiting_tokens;
-  to.last_progress = std::max(to.last_progress, from.last_progress);
 }
 
 EngineLimits Smallest(const EngineLimits& a, const EngineLimits& b) {

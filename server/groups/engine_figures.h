@@ -8,9 +8,6 @@ namespace tessera {
 // What EnginePort::Submit promises to check of a request itself: its fields, and that it can ever fit.
 absl::Status CheckRequest(const Request& request, const EngineLimits& limits);
 
-// Adds what only grows: requests and tokens so far.
-void AddCounters(const EngineStatus& from, EngineStatus& to);
-
 // Adds counters and what is now: requests, tokens and blocks. Readiness and its reason are left alone.
 void AddFigures(const EngineStatus& from, EngineStatus& to);
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "scheduler/contract/status_totals.h"
 #include "server/groups/engine_figures.h"
 #include "server/groups/group_choice.h"
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
+#include "scheduler/contract/status_totals.h"
 #include "scheduler/contract/wire/engine_proto.h"
 #include "scheduler/contract/wire/status_proto.h"
 #include "server/groups/engine_figures.h"

@@ -1,4 +1,4 @@
-#include "scheduler/remote/status_totals.h"
+#include "scheduler/contract/status_totals.h"
 
 #include <algorithm>
 #include <array>
