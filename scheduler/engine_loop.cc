@@ -6,13 +6,12 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "scheduler/contract/steps_under_way.h"
 #include "scheduler/step_results.h"
 #include "scheduler/warm_up.h"
 
 namespace tessera {
 namespace {
-
-constexpr size_t kStepsUnderWayMax = 2;  // one runs, the next is planned
 
 absl::Status Check(const Request& request, const WorkerLimits& limits) {
   TESSERA_RETURN_IF_ERROR(Validate(request, limits.vocab_size));

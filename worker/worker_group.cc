@@ -1,6 +1,5 @@
 #include "worker/worker_group.h"
 
-#include <algorithm>
 #include <deque>
 #include <thread>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "base/check.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
+#include "scheduler/contract/steps_under_way.h"
 #include "spdlog/spdlog.h"
 #include "worker/exchange/in_process_exchange.h"
 #include "worker/exchange/local_exchange.h"
@@ -19,12 +19,10 @@
 namespace tessera {
 namespace {
 
-constexpr size_t kStepsUnderWayMax = 2;
-
 class Group final : public InProcessWorkerGroup {
  public:
   Group(const WorkerLimits& limits, const MemoryPlan& memory, std::vector<std::unique_ptr<RankWorker>> ranks)
-      : limits_(limits), memory_(memory), ranks_(std::move(ranks)), plans_(ranks_.size()), results_(ranks_.size()) {}
+      : limits_(limits), memory_(memory), ranks_(std::move(ranks)), plans_(ranks_.size()), steps_(ranks_.size()) {}
   ~Group() override;
 
   // Starts the threads and runs a forward pass on all of them.
@@ -40,20 +38,14 @@ class Group final : public InProcessWorkerGroup {
   std::optional<StepPlan> NextPlan(size_t rank);
   void Break(size_t rank, int64_t step, const absl::Status& status);
 
-  bool StepIsDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const auto has_result = [](const std::deque<StepResult>& results) { return !results.empty(); };
-    return !broken_.ok() || std::all_of(results_.begin(), results_.end(), has_result);
-  }
-
   const WorkerLimits limits_;
   const MemoryPlan memory_;
   const std::vector<std::unique_ptr<RankWorker>> ranks_;
   std::vector<std::thread> threads_;  // [ranks]
   Mutex mutex_;
-  CondVar changed_;                                                      // anything below
-  std::vector<std::deque<StepPlan>> plans_ ABSL_GUARDED_BY(mutex_);      // [ranks]; not yet begun
-  std::vector<std::deque<StepResult>> results_ ABSL_GUARDED_BY(mutex_);  // [ranks]; not yet received
-  size_t num_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
+  CondVar changed_;                                                  // anything below
+  std::vector<std::deque<StepPlan>> plans_ ABSL_GUARDED_BY(mutex_);  // [ranks]; not yet begun
+  StepsUnderWay steps_ ABSL_GUARDED_BY(mutex_);
   size_t num_warm_ ABSL_GUARDED_BY(mutex_) = 0;  // ranks whose warm-up has succeeded
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status broken_ ABSL_GUARDED_BY(mutex_);
@@ -81,24 +73,17 @@ void Group::Submit(std::vector<StepPlan> plans) {
   TESSERA_CHECK(plans.size() == ranks_.size());
   const MutexLock lock(mutex_);
   if (!broken_.ok()) return;  // Receive says so
-  TESSERA_CHECK(num_under_way_ < kStepsUnderWayMax);
-  ++num_under_way_;
+  steps_.Begin();
   for (size_t rank = 0; rank < plans.size(); ++rank) plans_[rank].push_back(std::move(plans[rank]));
   changed_.NotifyAll();
 }
 
 absl::StatusOr<std::vector<StepResult>> Group::Receive() {
   const MutexLock lock(mutex_);
-  TESSERA_CHECK(num_under_way_ > 0 || !broken_.ok());
-  while (!StepIsDone()) changed_.Wait(mutex_);
+  TESSERA_CHECK(steps_.count() > 0 || !broken_.ok());
+  while (broken_.ok() && !steps_.OldestIsDone()) changed_.Wait(mutex_);
   if (!broken_.ok()) return broken_;
-  std::vector<StepResult> step;
-  for (std::deque<StepResult>& results : results_) {
-    step.push_back(std::move(results.front()));
-    results.pop_front();
-  }
-  --num_under_way_;
-  return step;
+  return steps_.TakeOldest();
 }
 
 void Group::RunRank(size_t rank) {
@@ -119,7 +104,7 @@ void Group::RunRank(size_t rank) {
       return;
     }
     const MutexLock lock(mutex_);
-    results_[rank].push_back(*std::move(result));
+    TESSERA_CHECK(steps_.TryAdd(rank, *std::move(result)));
     changed_.NotifyAll();
   }
 }

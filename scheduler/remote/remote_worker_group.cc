@@ -17,7 +17,6 @@ namespace {
 
 namespace pb = worker_pb;
 
-constexpr size_t kStepsUnderWayMax = 2;
 constexpr int64_t kStoreKeyBytesMax = 256;
 constexpr int64_t kStoreValueBytesMax = 1 << 16;
 constexpr int64_t kWeightsMax = int64_t{1} << 32;
@@ -47,7 +46,7 @@ RemoteWorkerGroup::RemoteWorkerGroup(const RemoteGroupOptions& options, FindWork
       open_channel_(std::move(open_channel)),
       events_(std::move(events)),
       roster_(options.roster),
-      results_(static_cast<size_t>(options.roster.num_ranks)) {}
+      steps_(static_cast<size_t>(options.roster.num_ranks)) {}
 
 RemoteWorkerGroup::~RemoteWorkerGroup() { Close(); }
 
@@ -237,9 +236,9 @@ absl::Status RemoteWorkerGroup::TakeResult(Roster::Slot slot, const pb::StepResu
   absl::StatusOr<StepResult> result = wire::FromProto(message, limits_);
   if (!result.ok()) return wire::Within(absl::StrFormat("result of step %d: ", message.step()), result.status());
   const MutexLock lock(mutex_);
-  std::deque<StepResult>& results = results_[static_cast<size_t>(links_.at(slot).rank)];
-  if (results.size() >= num_under_way_) return Unexpected("a result", "that no plan asked for");
-  results.push_back(*std::move(result));
+  if (!steps_.TryAdd(static_cast<size_t>(links_.at(slot).rank), *std::move(result))) {
+    return Unexpected("a result", "that no plan asked for");
+  }
   waited_ticks_ = 0;
   changed_.NotifyAll();
   return absl::OkStatus();
@@ -341,12 +340,12 @@ void RemoteWorkerGroup::Tick() {
 
 // A worker whose heart beats while it gets nowhere: the silence of a step, not of a process.
 absl::Status RemoteWorkerGroup::FirstOverdue() {
-  const bool waits = phase_ == Phase::kBeginning || num_under_way_ > 0;
+  const bool waits = phase_ == Phase::kBeginning || steps_.count() > 0;
   if (phase_ == Phase::kGathering || !waits) return absl::OkStatus();
   const bool is_beginning = phase_ == Phase::kBeginning;
   if (++waited_ticks_ < (is_beginning ? options_.begin_ticks_max : options_.step_ticks_max)) return absl::OkStatus();
   for (const auto& [slot, link] : links_) {
-    const bool is_late = is_beginning ? !link.is_ready : results_[static_cast<size_t>(link.rank)].empty();
+    const bool is_late = is_beginning ? !link.is_ready : !steps_.HasResultOf(static_cast<size_t>(link.rank));
     if (!is_late) continue;
     return absl::DeadlineExceededError(absl::StrFormat("%s: %s for too long", roster_.Name(slot),
                                                        is_beginning ? "not ready after Begin" : "no result"));
@@ -371,13 +370,13 @@ std::string RemoteWorkerGroup::State() const {
 }
 
 void RemoteWorkerGroup::Submit(std::vector<StepPlan> plans) {
-  TESSERA_CHECK(plans.size() == results_.size());
+  TESSERA_CHECK(plans.size() == static_cast<size_t>(options_.roster.num_ranks));
   {
     const MutexLock lock(mutex_);
     if (!broken_.ok()) return;  // Receive says so
-    TESSERA_CHECK(phase_ == Phase::kRunning && num_under_way_ < kStepsUnderWayMax);
-    if (num_under_way_ == 0) waited_ticks_ = 0;
-    ++num_under_way_;
+    TESSERA_CHECK(phase_ == Phase::kRunning);
+    if (steps_.count() == 0) waited_ticks_ = 0;
+    steps_.Begin();
   }
   for (size_t rank = 0; rank < plans.size(); ++rank) {
     pb::SchedulerMessage message;
@@ -386,23 +385,12 @@ void RemoteWorkerGroup::Submit(std::vector<StepPlan> plans) {
   }
 }
 
-bool RemoteWorkerGroup::StepIsDone() const {
-  const auto has_result = [](const std::deque<StepResult>& results) { return !results.empty(); };
-  return !broken_.ok() || std::all_of(results_.begin(), results_.end(), has_result);
-}
-
 absl::StatusOr<std::vector<StepResult>> RemoteWorkerGroup::Receive() {
   const MutexLock lock(mutex_);
-  TESSERA_CHECK(num_under_way_ > 0 || !broken_.ok());
-  while (!StepIsDone()) changed_.Wait(mutex_);
+  TESSERA_CHECK(steps_.count() > 0 || !broken_.ok());
+  while (broken_.ok() && !steps_.OldestIsDone()) changed_.Wait(mutex_);
   if (!broken_.ok()) return broken_;
-  std::vector<StepResult> step;
-  for (std::deque<StepResult>& results : results_) {
-    step.push_back(std::move(results.front()));
-    results.pop_front();
-  }
-  --num_under_way_;
-  return step;
+  return steps_.TakeOldest();
 }
 
 }  // namespace tessera

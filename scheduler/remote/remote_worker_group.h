@@ -3,7 +3,6 @@
 #include <grpcpp/channel.h>
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "base/mutex.h"
+#include "scheduler/contract/steps_under_way.h"
 #include "scheduler/contract/wire/client_stream.h"
 #include "scheduler/contract/wire/stream_listener.h"
 #include "scheduler/remote/group_connection.h"
@@ -91,7 +91,6 @@ class RemoteWorkerGroup final : public GroupConnection {
   // Streams to be written to or closed with no lock held.
   std::vector<std::shared_ptr<Stream>> OpenStreams() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status FirstOverdue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool StepIsDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const RemoteGroupOptions options_;
   const FindWorkers find_workers_;
@@ -111,8 +110,7 @@ class RemoteWorkerGroup final : public GroupConnection {
   int32_t ticks_to_ping_ ABSL_GUARDED_BY(mutex_) = 0;
   int32_t waited_ticks_ ABSL_GUARDED_BY(mutex_) = 0;  // for Ready, or for the next result of a step under way
   bool is_leaving_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<std::deque<StepResult>> results_ ABSL_GUARDED_BY(mutex_);  // [ranks]; not yet received
-  size_t num_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
+  StepsUnderWay steps_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tessera

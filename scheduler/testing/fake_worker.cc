@@ -6,11 +6,10 @@
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "scheduler/contract/steps_under_way.h"
 
 namespace tessera {
 namespace {
-
-constexpr size_t kStepsUnderWayMax = 2;
 
 FakeModelOptions WithVocabulary(FakeModelOptions options, int32_t vocab_size) {
   options.vocab_size = vocab_size;
